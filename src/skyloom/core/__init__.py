@@ -1,0 +1,1 @@
+"""What the three systems share; imports no sibling."""

@@ -1,0 +1,45 @@
+import os
+
+import pytest
+
+from skyloom.core.errors import BadInput, BadRow, FailedWork
+from skyloom.core.execute import ExecuteConfig, run_all
+
+
+def square(x):
+    return x * x
+
+
+def fails_on_three(x):
+    if x == 3:
+        raise BadRow("x", "three")
+    return x
+
+
+def dies(x):
+    os._exit(9)
+
+
+@pytest.mark.parametrize("kind", ["inline", "processes", "ray"])
+def test_every_kind_gives_the_same_results_in_order(kind):
+    if kind == "ray":
+        pytest.importorskip("ray", reason="the [ray] extra is not installed")
+    config = ExecuteConfig(kind=kind, workers=2)
+    assert list(run_all(config, square, list(range(25)), "squares")) == [x * x for x in range(25)]
+
+
+@pytest.mark.parametrize("kind", ["inline", "processes"])
+def test_a_failure_reaches_the_caller_unchanged(kind):
+    with pytest.raises(BadRow) as error:
+        list(run_all(ExecuteConfig(kind=kind, workers=2), fails_on_three, list(range(6)), "fails"))
+    assert (error.value.field, error.value.reason) == ("x", "three")
+
+
+def test_a_dead_worker_is_told_in_one_line():
+    with pytest.raises(FailedWork, match="a worker process died"):
+        list(run_all(ExecuteConfig(kind="processes", workers=1), dies, [1], "dies"))
+
+
+def test_negative_workers_are_refused():
+    with pytest.raises(BadInput, match="expected 0 or more"):
+        list(run_all(ExecuteConfig(workers=-1), square, [1], "x"))
