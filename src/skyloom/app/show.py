@@ -64,15 +64,14 @@ def plans(recipe: str, by_setting: Mapping[str, Plan], as_json: bool) -> None:
         return
     console = Console()
     for name, plan in by_setting.items():
-        header, *rows = plan.table()
-        table = Table(title=f"{recipe}:{name}", title_justify="left")
-        for k, column in enumerate(header):
+        content = plan.table()
+        table = Table(title=escape(f"{recipe}:{name} - {content.title}"), title_justify="left")
+        for k, column in enumerate(content.columns):
             table.add_column(column, justify="left" if k == 0 else "right", overflow="fold")
-        for row in rows:
-            table.add_row(*map(escape, row))
+        for row in content.rows:
+            table.add_row(*(escape(str(cell)) for cell in row))
         console.print(table)
-        for assumption in plan.assumptions:
-            console.print(f"  {escape(assumption)}", style="dim", highlight=False)
+        console.print(escape(content.note), style="dim", highlight=False)
         console.print()
 
 

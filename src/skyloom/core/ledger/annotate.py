@@ -29,6 +29,10 @@ class AnnotatorConfig(PluginConfig):
     """Base config of an annotator (`<system>/annotate/x.py`): KIND, READS, WRITES, and `annotate` (map) or `fit`."""
 
 
+KEYS: tuple[str, ...] = ("row", "source", "licence")
+"""Columns of 00-keys.parquet."""
+
+
 class Column(NamedTuple):
     """Where one annotator's columns stand: a file aligned with the key file row by row, and the cache key of each part."""
 
@@ -63,16 +67,8 @@ class Annotations:
 
     def read(self, names: Sequence[str]) -> pl.DataFrame:
         """Ledger columns by name, in row order: "row", "source", "licence" or an annotator's; only these are loaded."""
-        frames: list[pl.DataFrame] = []
-        key_columns = [name for name in names if name in ("row", "source", "licence")]
-        if key_columns:
-            frames.append(pl.read_parquet(self.keys, columns=key_columns))
-        by_owner: dict[str, list[str]] = {}
-        for name in names:
-            if name not in key_columns:
-                by_owner.setdefault(self._owner_of(name), []).append(name)
-        frames += [pl.read_parquet(self._columns[owner].file, columns=cols) for owner, cols in by_owner.items()]
-        return pl.concat(frames, how="horizontal") if frames else pl.DataFrame()
+        owners = {name: self.keys if name in KEYS else self._columns[self._owner_of(name)].file for name in names}
+        return read_columns(owners)
 
     def add(self, config: AnnotatorConfig, alive_N: np.ndarray, execute: ExecuteConfig) -> None:
         """Run one annotator, or take its columns from the cache. `alive_N`: bool, which rows are still kept."""
@@ -133,7 +129,8 @@ class Annotations:
         if not target.exists():
             frames = [pl.read_parquet(part, columns=list(record_reads)) for part in self.parts] if record_reads else []
             records = [pl.concat(frames, how="vertical_relaxed")] if frames else []
-            whole = pl.concat([*records, *([self.read(column_reads)] if column_reads else [])], how="horizontal")
+            facts = [self.read(column_reads)] if column_reads else []
+            whole = pl.concat([*records, *facts], how="horizontal")
             alive = pl.Series("alive", alive_N)
             written = _checked(module.fit(whole.filter(alive), config), module, int(alive_N.sum()), plugin.name)
             where = pl.DataFrame({"at": np.flatnonzero(alive_N)}).hstack(written)
@@ -171,6 +168,20 @@ class Annotations:
             known = ", ".join(sorted(self._owner)) or "none"
             raise FailedWork(f"column {column!r} is read before an annotator wrote it; written so far: {known}")
         return self._owner[column]
+
+
+def read_columns(owners: Mapping[str, Path]) -> pl.DataFrame:
+    """Columns, each from its file; the files share one row order."""
+    by_file: dict[Path, list[str]] = {}
+    for name, file in owners.items():
+        by_file.setdefault(file, []).append(name)
+    frames = [pl.read_parquet(file, columns=names) for file, names in by_file.items()]
+    return pl.concat(frames, how="horizontal") if len(frames) > 1 else frames[0]
+
+
+def stored_owners(folder: Path) -> dict[str, Path]:
+    """Column -> file, for the columns folder of a finished curation."""
+    return {name: file for file in sorted(folder.glob("*.parquet")) for name in pl.read_parquet_schema(file)}
 
 
 def inputs_of(config: PluginConfig) -> tuple[Path, ...]:

@@ -20,7 +20,7 @@ from skyloom.core.config import PluginConfig
 from skyloom.core.errors import BadInput, FailedWork
 from skyloom.core.execute import ExecuteConfig
 from skyloom.core.ledger import rows as rows_module
-from skyloom.core.ledger.annotate import Annotations, AnnotatorConfig
+from skyloom.core.ledger.annotate import Annotations, AnnotatorConfig, read_columns, stored_owners
 from skyloom.core.ledger.card import write_card
 from skyloom.core.ledger.decide import DROP, DeciderConfig, Standing, Verdict, count_reasons, run_decider, verdict_frame
 from skyloom.core.progress import track
@@ -77,7 +77,7 @@ def curate(
             _settle(standing, verdicts[-1], steps, out)
         else:
             raise BadInput(f"curate: {type(config).__module__} is neither an annotator nor a decider")
-    _write_decisions(annotations, standing, out)
+    _write_decisions(annotations.read, standing, out)
     kept = int(standing.alive_N.sum())
     if kept == 0:
         raise BadInput(f"curate: every one of {annotations.height:,} rows was dropped; see {out / 'waterfall.json'}")
@@ -86,6 +86,30 @@ def curate(
         _write_truth(folders, annotations, verdicts, defects, out)
     write_card(out, rows_module.read_sources(folders), annotations.read(["source", "licence"]), standing.alive_N, steps)
     return Curated(annotations.height, kept, steps)
+
+
+def redecide(columns: Path, chain: Sequence[DeciderConfig], out: Path) -> Curated:
+    """Deciders alone, over the columns of a finished curation: verdicts, decisions and counts, no text and no annotator.
+
+    What a changed threshold costs; fit annotators are not fitted again, so a chain must not move a decider across one.
+    """
+    owners = stored_owners(columns)
+    height = int(pl.scan_parquet(columns / "00-keys.parquet").select(pl.len()).collect().item())
+
+    def read(names: Sequence[str]) -> pl.DataFrame:
+        unknown = [name for name in names if name not in owners]
+        if unknown:
+            raise BadInput(f"{columns}: no column {unknown[0]!r}; known: {', '.join(owners)}")
+        return read_columns({name: owners[name] for name in names})
+
+    standing = Standing.start(height)
+    steps: list[dict[str, Any]] = []
+    for config in chain:
+        _settle(standing, run_decider(config, read, standing.alive_N), steps, out)
+    _write_decisions(read, standing, out)
+    kept = int(standing.alive_N.sum())
+    store.write_json(out / "waterfall.json", {"rows_in": height, "steps": steps, "kept": kept})
+    return Curated(height, kept, steps)
 
 
 def read_kept(folder: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -138,7 +162,7 @@ def _retract(annotations: Annotations, file: Path, folders: Sequence[Path]) -> V
     row_N = annotations.read(["row"])["row"]
     reason_N = pl.select(pl.when(row_N.is_in(sorted(gone))).then(pl.lit("retracted"))).to_series().cast(pl.Categorical)
     action_N = np.where(reason_N.is_null().to_numpy(), 0, DROP).astype(np.uint8)
-    return Verdict("retracted", reason_N, action_N, None, None)
+    return Verdict("retracted", reason_N, action_N, None, None, only_drops=True)
 
 
 def descendants(rows: set[int], edges: pl.DataFrame) -> set[int]:
@@ -152,8 +176,8 @@ def descendants(rows: set[int], edges: pl.DataFrame) -> set[int]:
     return found
 
 
-def _write_decisions(annotations: Annotations, standing: Standing, out: Path) -> None:
-    frame = annotations.read(["row", "source"]).with_columns(
+def _write_decisions(read: Callable[[Sequence[str]], pl.DataFrame], standing: Standing, out: Path) -> None:
+    frame = read(["row", "source"]).with_columns(
         pl.Series("kept", standing.alive_N),
         standing.action(),
         standing.reason,

@@ -44,6 +44,8 @@ class Verdict(NamedTuple):
     """float32 factor on the row's weight; None: all 1."""
     label_N: np.ndarray | None
     """float32 probability that the label is right, 0 to 1; NaN where the decider has no opinion; None: no opinion at all."""
+    only_drops: bool = False
+    """The decider returned reasons alone: a reason means drop, none means keep."""
 
 
 @dataclass(slots=True)
@@ -88,8 +90,10 @@ class Standing:
 
     def action(self) -> pl.Series:
         """The final action of each row."""
-        code_N = np.where(self.repaired_N, REPAIR, np.where(self.flipped_N, FLIP, KEEP))
-        return _actions(np.where(self.alive_N, code_N, DROP).astype(np.uint8))
+        code_N = self.flipped_N.astype(np.uint8) * np.uint8(FLIP)
+        code_N[self.repaired_N] = REPAIR
+        code_N[~self.alive_N] = DROP
+        return _actions(code_N)
 
 
 def reads_of(config: DeciderConfig) -> tuple[str, ...]:
@@ -112,8 +116,8 @@ def check(name: str, answer: Any, height: int) -> Verdict:  # Any: whatever a pl
     if isinstance(answer, pl.Series):
         _require(len(answer) == height, name, f"returned {len(answer)} rows of {height}")
         reason_N = answer.cast(pl.Categorical).alias("reason")
-        action_N = np.where(reason_N.is_null().to_numpy(), KEEP, DROP).astype(np.uint8)
-        return Verdict(name, reason_N, action_N, None, None)
+        action_N = reason_N.is_not_null().to_numpy().astype(np.uint8)  # KEEP is 0, DROP is 1
+        return Verdict(name, reason_N, action_N, None, None, only_drops=True)
     _require(isinstance(answer, pl.DataFrame), name, f"returned {type(answer).__name__}, not a Series or DataFrame")
     frame: pl.DataFrame = answer
     _require(frame.height == height, name, f"returned {frame.height} rows of {height}")
@@ -139,11 +143,10 @@ def check(name: str, answer: Any, height: int) -> Verdict:  # Any: whatever a pl
 
 
 def verdict_frame(verdict: Verdict) -> pl.DataFrame:
-    """A verdict as stored: reason and action, weight and label only where the decider gave them."""
-    columns = [
-        verdict.reason_N.alias(f"{verdict.name}.reason"),
-        _actions(verdict.action_N).alias(f"{verdict.name}.action"),
-    ]
+    """A verdict as stored: the reason; the action where a reason does not always mean drop; weight and label where given."""
+    columns = [verdict.reason_N.alias(f"{verdict.name}.reason")]
+    if not verdict.only_drops:
+        columns.append(_actions(verdict.action_N).alias(f"{verdict.name}.action"))
     if verdict.weight_N is not None:
         columns.append(pl.Series(f"{verdict.name}.weight", verdict.weight_N))
     if verdict.label_N is not None:

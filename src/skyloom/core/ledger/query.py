@@ -85,7 +85,8 @@ def why(run: Path, row_id: str) -> Trail:
     for file in sorted((curated / "verdicts").glob("*.parquet")):
         values = one_row(file, at)
         name = file.stem.partition("-")[2]
-        rulings.append(Ruling(name, str(values[f"{name}.action"]), values[f"{name}.reason"]))
+        reason = values[f"{name}.reason"]
+        rulings.append(Ruling(name, str(values.get(f"{name}.action") or ("drop" if reason else "keep")), reason))
     decision = one_row(curated / "decisions.parquet", at)
     edges = rows_module.read_edges(folders)
     kept = bool(decision["kept"])
