@@ -1,0 +1,1 @@
+"""Deciders over math instances, one file each."""

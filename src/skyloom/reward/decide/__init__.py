@@ -1,0 +1,1 @@
+"""Deciders over preference pairs, one file each."""
