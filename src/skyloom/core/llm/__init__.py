@@ -1,0 +1,1 @@
+"""Language models: backbones, chat templates, batching, generation and the teacher client."""

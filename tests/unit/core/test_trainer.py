@@ -1,0 +1,200 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from skyloom.core import checkpoint
+from skyloom.core.errors import BadInput, FailedWork
+from skyloom.core.losses import LossOut
+from skyloom.core.optim import TrainerConfig
+from skyloom.core.trainer import CHECKPOINTS, Trainer
+
+CONFIG = TrainerConfig(lr=0.05, checkpoint_every=4, keep=2, threads=1, seed=3)
+KILLED_AT = 11
+
+
+class Net(nn.Module):
+    """Dropout and a lookup: what would drift on a careless resume."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.embed = nn.Embedding(11, 8)
+            self.layers = nn.Sequential(nn.Linear(8, 16), nn.Dropout(0.3), nn.GELU(), nn.Linear(16, 1))
+
+    def forward(self, index):
+        return self.layers(self.embed(index))[..., 0]
+
+
+def batches(index: int) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(index)
+    return [torch.randint(0, 11, (rows,), generator=generator) for rows in (5, 3)]
+
+
+def train(
+    folder: Path, updates: int = 20, config: TrainerConfig = CONFIG, stop_after: int | None = None, kill: bool = False
+) -> Trainer:
+    trainer = Trainer(model := Net(), config, total_steps=updates, workdir=folder)
+
+    def loss(index: torch.Tensor) -> LossOut:
+        error = (model(index) - index / 10).square()
+        return LossOut(error.sum(), {"close": (error.detach() < 0.1).sum()})
+
+    for index in trainer.steps():
+        trainer.step(batches(index), loss, 8)
+        if (index + 1) % 5 == 0:
+            model.eval()
+            torch.rand(3)  # somebody draws from the global generator: it must not matter
+            trainer.record({"valid.value": float(model(torch.arange(11)).detach().sum())}, score=-abs(index - 9.0))
+        if stop_after == index + 1:
+            if kill:
+                os.kill(os.getpid(), signal.SIGKILL)
+            break
+    return trainer
+
+
+def weights(trainer: Trainer) -> torch.Tensor:
+    return torch.cat([value.flatten() for value in trainer.model.state_dict().values()])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[Path, torch.Tensor]:
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, weights(train(folder))
+
+
+@pytest.mark.parametrize("stop", [1, 4, 5, 13, 19])
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(tmp_path, whole, stop):
+    train(tmp_path, stop_after=stop)
+    resumed = train(tmp_path)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == (whole[0] / "metrics.jsonl").read_bytes()
+    assert torch.equal(weights(resumed), whole[1])
+    assert [f.position for f in checkpoint.every(tmp_path / CHECKPOINTS)] == [
+        f.position for f in checkpoint.every(whole[0] / CHECKPOINTS)
+    ]
+
+
+def test_a_run_killed_by_the_system_ends_as_an_uninterrupted_one(tmp_path, whole):
+    code = (
+        "import runpy, pathlib, sys; train = runpy.run_path(sys.argv[1])['train'];"
+        "train(pathlib.Path(sys.argv[2]), stop_after=int(sys.argv[3]), kill=True)"
+    )
+    child = subprocess.run([sys.executable, "-c", code, __file__, str(tmp_path), str(KILLED_AT)], check=False)
+    assert child.returncode == -signal.SIGKILL
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == KILLED_AT - 1  # ahead of the last checkpoint
+    resumed = train(tmp_path)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == (whole[0] / "metrics.jsonl").read_bytes()
+    assert torch.equal(weights(resumed), whole[1])
+
+
+def test_a_finished_run_trains_no_further(whole):
+    before = (whole[0] / "metrics.jsonl").read_bytes()
+    again = train(whole[0])
+    assert (again.done, (whole[0] / "metrics.jsonl").read_bytes()) == (20, before)
+    assert torch.equal(weights(again), whole[1])
+
+
+def test_the_best_checkpoint_comes_back(whole):
+    trainer = train(whole[0])
+    assert trainer.load_best() == 10
+    assert not torch.equal(weights(trainer), whole[1])
+
+
+def test_every_row_of_the_log_is_whole(whole):
+    rows = [json.loads(line) for line in (whole[0] / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, 21))
+    assert all(row.keys() >= {"loss", "grad_norm", "lr", "close"} for row in rows)
+    assert [row["step"] for row in rows if "valid.value" in row] == [5, 10, 15, 20]
+    assert json.loads((whole[0] / "timing.json").read_text())["updates"] == 20
+
+
+def one_step(folder: Path, micro: list[torch.Tensor], denominator: float, **fields) -> tuple[nn.Module, list[float]]:
+    model = nn.Linear(4, 2).double()
+    with torch.no_grad():
+        model.weight.copy_(torch.arange(8.0).view(2, 4) / 10)
+        model.bias.fill_(0.5)
+    trainer = Trainer(model, TrainerConfig(**fields), total_steps=1, workdir=folder)
+
+    def loss(rows: torch.Tensor) -> LossOut:
+        return LossOut(model(rows).square().sum(), {"rows": torch.tensor(len(rows))})
+
+    for _ in trainer.steps():
+        out = trainer.step(micro, loss, denominator)
+    return model, [out.loss, out.grad_norm, out.metrics["rows"]]
+
+
+def test_how_rows_fall_into_micro_batches_changes_nothing(tmp_path):
+    rows = torch.arange(24.0, dtype=torch.float64).view(6, 4) / 7
+    one, seen_one = one_step(tmp_path / "a", [rows], 6)
+    many, seen_many = one_step(tmp_path / "b", [rows[:1], rows[1:5], rows[5:]], 6)
+    assert seen_one == pytest.approx(seen_many, rel=1e-12)
+    assert torch.allclose(one.weight, many.weight, rtol=1e-12, atol=0)
+    assert seen_one[2] == 1.0  # six rows over the denominator of six
+
+
+def test_the_gradient_is_that_of_the_mean_over_the_denominator(tmp_path):
+    rows = torch.ones(2, 4, dtype=torch.float64)
+    model = nn.Linear(4, 2).double()
+    with torch.no_grad():
+        model.weight.copy_(torch.arange(8.0).view(2, 4) / 10)
+        model.bias.fill_(0.5)
+    (model(rows).square().sum() / 10).backward()
+    norm = torch.cat([p.grad.flatten() for p in model.parameters()]).norm().item()
+    assert one_step(tmp_path, [rows], 10)[1][1] == pytest.approx(norm, rel=1e-9)
+
+
+def test_only_matrices_decay(tmp_path):
+    kept, _ = one_step(
+        tmp_path / "a", [torch.zeros(1, 4, dtype=torch.float64)], 1, lr=0.1, weight_decay=0.0, warmup_ratio=0
+    )
+    decayed, _ = one_step(
+        tmp_path / "b", [torch.zeros(1, 4, dtype=torch.float64)], 1, lr=0.1, weight_decay=0.5, warmup_ratio=0
+    )
+    assert torch.allclose(decayed.weight, kept.weight * 0.95)
+    assert torch.equal(decayed.bias, kept.bias)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_divergence_stops_the_run_and_spares_the_weights(tmp_path, bad):
+    model = nn.Linear(2, 1)
+    before = model.weight.detach().clone()
+    trainer = Trainer(model, CONFIG, total_steps=3, workdir=tmp_path)
+    with pytest.raises(FailedWork, match="diverged at update 1 of 3"):
+        for _ in trainer.steps():
+            trainer.step([torch.ones(1, 2)], lambda rows: LossOut(model(rows).sum() * bad, {}), 1)
+    assert torch.equal(model.weight, before)
+    assert (tmp_path / "metrics.jsonl").read_bytes() in (b"",) if (tmp_path / "metrics.jsonl").exists() else True
+
+
+def test_other_settings_in_the_same_folder_are_refused(tmp_path):
+    train(tmp_path, stop_after=5)
+    with pytest.raises(BadInput, match="other training settings"):
+        train(tmp_path, updates=30)
+
+
+def test_what_cannot_be_trained_is_told(tmp_path):
+    model = nn.Linear(2, 1)
+    with pytest.raises(BadInput, match="no update"):
+        Trainer(model, CONFIG, total_steps=0, workdir=tmp_path)
+    with pytest.raises(BadInput, match="no trainable parameter"):
+        Trainer(model.requires_grad_(False), CONFIG, total_steps=1, workdir=tmp_path)
+    trainer = Trainer(nn.Linear(2, 1), CONFIG, total_steps=1, workdir=tmp_path)
+    with pytest.raises(BadInput, match="nothing to learn"):
+        trainer.step([], lambda _batch: LossOut(torch.zeros(()), {}), 0)
+    with pytest.raises(BadInput, match="no micro-batch"):
+        trainer.step([], lambda _batch: LossOut(torch.zeros(()), {}), 1)
+    with pytest.raises(RuntimeError, match="after step"):
+        trainer.record({"x": 1.0})
+
+
+def test_a_loop_that_forgets_its_step_is_a_bug(tmp_path):
+    trainer = Trainer(nn.Linear(2, 1), CONFIG, total_steps=2, workdir=tmp_path)
+    with pytest.raises(RuntimeError, match="0 updates instead of one"):
+        list(trainer.steps())
