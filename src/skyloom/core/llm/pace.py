@@ -1,0 +1,78 @@
+"""How fast to ask: calls in flight under additive increase, multiplicative decrease, and the waits after a fault.
+
+Formula  limit + 1 at each success, up to `most`; limit / 2 at a 429, once a second at most; no call starts before the time
+         that a Retry-After named. Wait before try k: 0.5 s * 2^k, 30 s at most, times a draw from 0.5 to 1.5
+Source   AIMD: Chiu & Jain 1989; jittered exponential back-off: AWS architecture blog, Brooker 2015
+Flow     under core.llm.teacher
+Run      async with Pace(512).slot(lambda flying: True): ...
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+from skyloom.core.errors import SkyloomError
+from skyloom.core.rng import derive
+
+BASE_S = 0.5
+CAP_S = 30.0
+LONGEST_WAIT_S = 3600.0  # a server that asks for more has said no
+BURST_S = 1.0
+
+
+class Pace:
+    """Lets calls start; belongs to one event loop."""
+
+    def __init__(self, most: int) -> None:
+        self._most = float(most)
+        self._limit = float(most)
+        self._flying = 0
+        self._not_before = 0.0
+        self._last_cut = float("-inf")
+        self._changed = asyncio.Condition()
+
+    @property
+    def limit(self) -> int:
+        """Calls that may be in flight now."""
+        return int(self._limit)
+
+    @asynccontextmanager
+    async def slot(self, admit: Callable[[int], bool]) -> AsyncGenerator[None, None]:
+        """Hold one of the places in flight; waits for a place, for `admit(calls in flight)`, and for the end of a pause.
+
+        A SkyloomError that `admit` raises goes to every caller that waits.
+        """
+        async with self._changed:
+            try:
+                await self._changed.wait_for(lambda: self._flying < self.limit and admit(self._flying))
+            except SkyloomError:
+                self._changed.notify_all()  # what this one was refused for holds for all that wait
+                raise
+            self._flying += 1
+        try:
+            while (wait_s := self._not_before - time.monotonic()) > 0:
+                await asyncio.sleep(wait_s)
+            yield
+        finally:
+            async with self._changed:
+                self._flying -= 1
+                self._changed.notify(2)  # the place given back, and the one that a success may have added
+
+    def succeeded(self) -> None:
+        """A reply came: one more may fly."""
+        self._limit = min(self._most, self._limit + 1)
+
+    def pushed_back(self, wait_s: float) -> None:
+        """A 429 came: half as many may fly, and none starts for `wait_s` seconds."""
+        now = time.monotonic()
+        self._not_before = max(self._not_before, now + wait_s)
+        if now - self._last_cut >= BURST_S:  # the 429s of one burst are one signal
+            self._last_cut = now
+            self._limit = max(1.0, self._limit / 2)
+
+
+def backoff(seed: int, key: bytes, attempt: int) -> float:
+    """Seconds to wait after fault number `attempt` (from 0) of a request; the same in every run."""
+    jitter = 0.5 + derive(seed, "backoff", key.hex(), attempt) / 2**63
+    return min(CAP_S, BASE_S * 2**attempt) * jitter

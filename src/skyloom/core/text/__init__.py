@@ -1,0 +1,1 @@
+"""Text tools that reward and mathqa both need: normal forms and n-gram indexes."""

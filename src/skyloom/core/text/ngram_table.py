@@ -1,0 +1,88 @@
+"""One table of an n-gram index: hashes of one kind and one length, and the search for them in a batch of texts.
+
+Formula  a sorted array behind a one-look filter; windows of one text and one item that overlap or touch are one match
+Flow     under core.text.ngrams
+Run      table_of("ngram", 13, hash_G, item_G).matches(batch)
+Shapes   W words of a batch, G hashes of a table, K windows that may match, M matches
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skyloom.core.text.rolling import Batch, window_hashes
+
+Kind = Literal["ngram", "contained", "whole"]
+KINDS: tuple[Kind, ...] = ("ngram", "contained", "whole")
+
+
+class Matches(NamedTuple):
+    """Runs [first, stop) of the batch's words that a text shares with an item."""
+
+    text_M: NDArray[np.int64]
+    item_M: NDArray[np.int64]
+    first_M: NDArray[np.int64]
+    stop_M: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False, repr=False)
+class Table:
+    """Hashes sorted by (hash, item), no pair twice."""
+
+    kind: Kind
+    length: int
+    """Words that one hash stands for."""
+    hash_G: NDArray[np.uint64]
+    item_G: NDArray[np.uint32]
+    maybe: NDArray[np.bool_]
+    """True at the top bits of every hash: most windows are ruled out by one look, without a search."""
+
+    def matches(self, batch: Batch) -> Matches:
+        """Each run of words that an item shares; two items that share the same words are two matches."""
+        hash_K = window_hashes(batch.hash_W, self.length)
+        first_K = self._candidates(hash_K, batch)
+        hash_K = hash_K[first_K]
+        left_K = np.searchsorted(self.hash_G, hash_K, "left")
+        count_K = np.searchsorted(self.hash_G, hash_K, "right") - left_K
+        first_M = np.repeat(first_K, count_K)
+        nth_M = np.arange(len(first_M)) - np.repeat(np.cumsum(count_K) - count_K, count_K)
+        item_M = self.item_G[np.repeat(left_K, count_K) + nth_M].astype(np.int64)
+        return _merge(Matches(batch.text_W[first_M], item_M, first_M, first_M + self.length))
+
+    def _candidates(self, hash_K: NDArray[np.uint64], batch: Batch) -> NDArray[np.int64]:
+        """First words of the windows that pass the filter and stand in one text (or are all of it)."""
+        first_K = np.flatnonzero(self.maybe[hash_K >> _shift(self.maybe.size)])
+        text_K = batch.text_W[first_K]
+        first_K = first_K[text_K == batch.text_W[first_K + self.length - 1]]
+        if self.kind == "whole":
+            text_K = batch.text_W[first_K]
+            first_K = first_K[(batch.first_T[text_K] == first_K) & (batch.count_T[text_K] == self.length)]
+        return first_K
+
+
+def table_of(kind: Kind, length: int, hash_G: NDArray[np.uint64], item_G: NDArray[np.uint32]) -> Table:
+    """Sort, drop repeats, make the filter (16 to 32 places a hash)."""
+    order = np.lexsort((item_G, hash_G))
+    hash_G, item_G = hash_G[order], item_G[order]
+    new_G = np.ones(len(hash_G), np.bool_)
+    new_G[1:] = (hash_G[1:] != hash_G[:-1]) | (item_G[1:] != item_G[:-1])
+    hash_G, item_G = hash_G[new_G], item_G[new_G]
+    maybe = np.zeros(1 << (len(hash_G).bit_length() + 4), np.bool_)
+    maybe[hash_G >> _shift(maybe.size)] = True
+    return Table(kind=kind, length=length, hash_G=hash_G, item_G=item_G, maybe=maybe)
+
+
+def _shift(places: int) -> np.uint64:
+    return np.uint64(65 - places.bit_length())
+
+
+def _merge(found: Matches) -> Matches:
+    order = np.lexsort((found.first_M, found.item_M, found.text_M))
+    text_M, item_M, first_M, stop_M = (column[order] for column in found)
+    fresh_M = np.ones(len(text_M), np.bool_)
+    fresh_M[1:] = (text_M[1:] != text_M[:-1]) | (item_M[1:] != item_M[:-1]) | (first_M[1:] > stop_M[:-1])
+    starts = np.flatnonzero(fresh_M)
+    ends = np.append(starts, len(text_M))[1:] - 1
+    return Matches(text_M[starts], item_M[starts], first_M[starts], stop_M[ends])
