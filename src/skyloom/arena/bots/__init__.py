@@ -1,0 +1,1 @@
+"""Scripted players on the fogged view, one strategy a file."""

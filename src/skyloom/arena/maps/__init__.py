@@ -1,0 +1,1 @@
+"""Maps of our own design, as data."""
