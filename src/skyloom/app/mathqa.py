@@ -1,0 +1,112 @@
+"""`skyloom mathqa synthesize | verify | grade | sft | eval`: the pieces of the math loop by themselves.
+
+Run   skyloom mathqa eval --data gsm8k/test.jsonl --model runs/demo/mathqa --out DIR
+      skyloom mathqa eval --data gsm8k/test.jsonl --predictions OUTPUTS.jsonl --out DIR
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Math data: synthesise, verify, grade, fine-tune, evaluate.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Out = Annotated[Path, typer.Option("--out", help="Directory to write to; the same command resumes there.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="path=value, for example train.epochs=1; repeatable.")]
+Source = Annotated[
+    str, typer.Option("--source", help="How to read the seeds; `skyloom list mathqa.sources` shows them.")
+]
+Model = Annotated[
+    str, typer.Option("--model", help="A run directory, a Hugging Face name or directory, a .gguf file, or tiny.")
+]
+
+
+@app.command()
+def synthesize(
+    out: Out,
+    seeds: Annotated[
+        Path | None, typer.Option("--seeds", help="File or folder of seed problems; the world needs none.")
+    ] = None,
+    source: Source = "world",
+    operators: Annotated[
+        list[str] | None, typer.Option("--operator", help="An augmenter; repeatable; all without it.")
+    ] = None,
+    samples: Annotated[int, typer.Option("--samples", min=1, help="Rows made from each seed by each operator.")] = 1,
+    teacher: Annotated[
+        str, typer.Option("--teacher", help="OpenAI-compatible base URL; the simulated teacher without it.")
+    ] = "",
+    as_train: Annotated[bool, typer.Option("--as-train", help="Seed from a test split on purpose.")] = False,
+    settings: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make question-response rows from seed problems with a teacher; resumes where it was cut."""
+    from skyloom.app import mathqa_work as work
+
+    config = work.synthesis_config(seeds, source, operators or [], samples, teacher, as_train, settings or [])
+    work.show_synthesis(work.synthesize(config, out), as_json)
+
+
+@app.command()
+def verify(
+    run: Annotated[Path, typer.Option("--run", help="Directory that `skyloom mathqa synthesize` wrote.")],
+    as_json: AsJson = False,
+) -> None:
+    """Check synthetic rows against their seeds' answers, drop wrong ones and copies; writes RUN/curate with data.jsonl."""
+    from skyloom.app import mathqa_work as work
+
+    work.show_curation(work.verify(run), as_json)
+
+
+@app.command()
+def grade(
+    file: Annotated[Path, typer.Argument(help="JSON lines with gold and prediction.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Graded rows; without it FILE.graded.jsonl beside the file.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Grade answers: each row gets `equal` and the rule that decided."""
+    from skyloom.app import mathqa_work as work
+
+    work.show_counts(work.grade(file, out), as_json)
+
+
+@app.command()
+def sft(
+    data: Annotated[Path, typer.Option("--data", help="JSON lines with query (or question) and response.")],
+    out: Out,
+    model: Model = "tiny",
+    settings: Sets = None,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same model.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Fine-tune a model on rows of question and response; the loss is on the response alone. Writes OUT/train/model."""
+    from skyloom.app import mathqa_work as work
+
+    work.show_training(work.tune(data, out, model, settings or [], seed), as_json)
+
+
+@app.command("eval")
+def eval_(
+    out: Out,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Benchmark file; the world's eval problems without it.")
+    ] = None,
+    model: Model = "",
+    predictions: Annotated[
+        Path | None, typer.Option("--predictions", help="Stored outputs to grade instead of a model.")
+    ] = None,
+    output_field: Annotated[str, typer.Option("--output-field", help="Field of the outputs in --predictions.")] = "",
+    benchmark: Annotated[
+        str, typer.Option("--benchmark", help="How to read --data: gsm8k, math or world; told from the file.")
+    ] = "",
+    limit: Annotated[int, typer.Option("--limit", min=0, help="Only the first so many items; 0: all.")] = 0,
+    settings: Sets = None,
+    as_json: AsJson = False,
+) -> None:
+    """Accuracy of a model, or of stored outputs, with intervals, levels and null baselines; keeps every output."""
+    from skyloom.app import mathqa_work as work
+
+    asked = work.Asked(data, model, predictions, output_field, benchmark, limit)
+    work.show_evaluation(*work.evaluate(asked, settings or [], out), as_json)

@@ -1,0 +1,327 @@
+"""What the commands of `skyloom mathqa` do: build a config, run the steps in a run directory, print what came out."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from skyloom.app import show
+from skyloom.app.output import print_json
+from skyloom.core import registry, store
+from skyloom.core.config import NOT_KEYED, Config, from_dict, override
+from skyloom.core.errors import BadInput
+from skyloom.core.ledger.rows import SourceReport, collect, read_sources, source_inputs
+from skyloom.core.llm.config import BackboneConfig, GenerateConfig
+from skyloom.core.llm.teacher import TeacherConfig
+from skyloom.core.metrics import Evaluation, read_evaluation, write_evaluation
+from skyloom.core.records import Reject
+from skyloom.core.run import open_run, read_manifest
+from skyloom.mathqa import pipeline
+from skyloom.mathqa.annotate import duplicates, length
+from skyloom.mathqa.annotate import verify as verify_answers
+from skyloom.mathqa.benchmark import EvalConfig
+from skyloom.mathqa.decide import duplicates as drop_duplicates
+from skyloom.mathqa.decide import too_long, wrong_answer
+from skyloom.mathqa.operators import AugmentConfig
+from skyloom.mathqa.reading import read_predictions
+from skyloom.mathqa.records import Problem
+from skyloom.mathqa.settings import MathConfig, SeedConfig, SynthesizeConfig, TrainConfig
+
+RECIPE: str = "mathqa.synthesize"
+
+
+class Asked(NamedTuple):
+    """What `eval` was told."""
+
+    data: Path | None
+    model: str
+    predictions: Path | None
+    output_field: str
+    benchmark: str
+    limit: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvalRun(Config):
+    """Config of one `eval`: what the run directory records."""
+
+    benchmark: EvalConfig
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    generate: GenerateConfig = field(default_factory=lambda: GenerateConfig(max_new_tokens=512))
+    predictions: Path | None = field(default=None, metadata=NOT_KEYED)
+    output_field: str = ""
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TuneRun(Config):
+    """Config of one `sft`."""
+
+    train: TrainConfig = field(default_factory=TrainConfig)
+    seed: int = 0
+
+
+# --- synthesize and verify -----------------------------------------------------------------------------------------------
+
+
+def synthesis_config(
+    seeds: Path | None,
+    source: str,
+    operators: list[str],
+    samples: int,
+    teacher: str,
+    as_train: bool,
+    settings: list[str],
+) -> MathConfig:
+    """The run's config; BadInput for an unknown source or operator, or a source that needs a file."""
+    fields: dict[str, Any] = {"plugin": f"mathqa.sources/{source}", "as_train": as_train}
+    module = registry.load("mathqa.sources", source)
+    if seeds is not None:
+        fields["path"] = str(seeds)
+    elif hasattr(module, "inputs"):
+        raise BadInput(f"--source {source}: give its file with --seeds")
+    names: list[str] = operators or list(registry.names("mathqa.augment"))
+    augment = tuple(
+        from_dict(AugmentConfig, {"plugin": f"mathqa.augment/{name}", "samples": samples}, f"--operator {name}")
+        for name in names
+    )
+    plan = SynthesizeConfig(augment=augment, teacher=TeacherConfig(url=teacher))
+    config = MathConfig(collect=(from_dict(module.Config, fields, f"--source {source}"),), synthesize=plan)
+    return override(config, settings)
+
+
+def synthesize(config: MathConfig, out: Path) -> Path:
+    """collect and synthesize in a run directory; returns the synthesize folder."""
+    with open_run(RECIPE, config, out, config.seed) as run:
+        seeds = run.step(
+            "collect",
+            lambda folder: _collect(config, folder),
+            config=config.collect,
+            inputs=source_inputs(config.collect),
+        )
+        return run.step(
+            "synthesize",
+            lambda folder: pipeline.make_rows(config, (seeds,), folder),
+            config=config.synthesize,
+            inputs=(seeds,),
+        )
+
+
+def _collect(config: MathConfig, folder: Path) -> None:
+    collect(config.collect, Problem, folder, config.execute)
+
+
+def verify(path: Path) -> Path:
+    """Curate what `synthesize` wrote, without a benchmark to compare with; returns the curate folder."""
+    made = path / "synthesize"
+    if read_manifest(path).get("recipe") != RECIPE or not (made / "step.json").is_file():
+        raise BadInput(f"{path}: not a finished `skyloom mathqa synthesize` run")
+    config = from_dict(MathConfig, read_manifest(path)["config"], str(path))
+    chain = (
+        length.Config(),
+        duplicates.Config(),
+        verify_answers.Config(),
+        wrong_answer.Config(),
+        too_long.Config(),
+        drop_duplicates.Config(),
+    )
+    with open_run(RECIPE, config, path, config.seed) as run:
+        return run.step(
+            "curate", lambda out: pipeline.curate_rows(config, chain, made, out, run), config=chain, inputs=(made,)
+        )
+
+
+def show_synthesis(folder: Path, as_json: bool) -> None:
+    """Rows and refusals by operator, and what they cost."""
+    reports: tuple[SourceReport, ...] = read_sources([folder])
+    cost: dict[str, Any] = read_object(folder / "teacher.json")
+    way: dict[str, Any] = read_object(folder / "timing.json")
+    if as_json:
+        print_json(
+            {"rows": str(folder), "operators": [each._asdict() for each in reports], "teacher": cost, "way": way}
+        )
+        return
+    for report in reports:
+        reasons = ", ".join(f"{name} {count:,}" for name, count in report.reject_reasons.items())
+        show.say(
+            f"{report.label}: {report.rows:,} rows, {report.rejected:,} refused{f' ({reasons})' if reasons else ''}"
+        )
+    faults = ", ".join(f"{name} {count:,}" for name, count in way["faults"].items()) or "none"
+    show.say(f"{cost['replies']:,} replies in {way['seconds']:.1f} s; faults survived: {faults}; ${cost['money']:,.2f}")
+    show.say(f"rows: {folder}")
+
+
+def show_curation(folder: Path, as_json: bool) -> None:
+    """The waterfall of kept and dropped rows."""
+    told: dict[str, Any] = read_object(folder / "waterfall.json")
+    if as_json:
+        print_json({"folder": str(folder), **told})
+        return
+    for step in told["steps"]:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in step["reasons"].items()) or "none"
+        show.say(f"{step['step']}: {step['dropped']:,} dropped ({reasons})")
+    show.say(f"{told['kept']:,} rows kept of {told['rows_in']:,}: {folder / 'data.jsonl'}")
+
+
+# --- grade ----------------------------------------------------------------------------------------------------------------
+
+
+class Grades(NamedTuple):
+    """What `grade` wrote, and how much of it is right."""
+
+    file: Path
+    rows: int
+    equal: int
+    rejected: int
+
+
+def grade(file: Path, out: Path | None) -> Grades:
+    """Grade a file; BadInput where it is missing."""
+    from skyloom.mathqa.verify.grading import grade_file
+
+    if not file.is_file():
+        raise BadInput(f"{file}: no such file")
+    target: Path = out or file.with_name(f"{file.name.partition('.')[0]}.graded.jsonl")
+    counts = grade_file(file, target)
+    return Grades(target, counts.rows, counts.equal, counts.rejected)
+
+
+def show_counts(grades: Grades, as_json: bool) -> None:
+    """Counts, with the interval of the share that is right."""
+    from skyloom.core.stats import wilson
+
+    if as_json:
+        print_json({**grades._asdict(), "file": str(grades.file)})
+        return
+    share: str = ""
+    if grades.rows:
+        told = wilson(grades.equal, grades.rows)
+        share = f", {told.value:.3f} [{told.low:.3f}, {told.high:.3f}]"
+    show.say(f"{grades.equal:,} of {grades.rows:,} rows equal{share}; {grades.rejected:,} rows rejected: {grades.file}")
+
+
+# --- sft ------------------------------------------------------------------------------------------------------------------
+
+
+def tune(data: Path, out: Path, model: str, settings: list[str], seed: int) -> Path:
+    """Train on a file of rows; returns the train folder."""
+    backbone = BackboneConfig(model=model)
+    config = override(TuneRun(train=TrainConfig(backbone=backbone), seed=seed), settings)
+    with open_run("mathqa.sft", config, out, seed) as run:
+        return run.step(
+            "train",
+            lambda folder: _tune(config, data, folder),
+            config=(config.train, SeedConfig(seed=config.seed)),
+            inputs=(data,),
+        )
+
+
+def _tune(config: TuneRun, data: Path, folder: Path) -> None:
+    from skyloom.mathqa.reading import read_examples
+    from skyloom.mathqa.train import examples_of, train
+
+    rows, rejects = read_examples(data)
+    store.write_jsonl(folder / "rejects.jsonl", [reject._asdict() for reject in rejects])
+    train(examples_of(rows), config.train, config.seed, folder)
+
+
+def show_training(folder: Path, as_json: bool) -> None:
+    """What was trained on, and where the model is."""
+    rows: dict[str, Any] = read_object(folder / "rows.json")
+    if as_json:
+        print_json({"model": str(folder / "model"), **rows})
+        return
+    show.say(
+        f"{rows['learn']:,} rows learnt, {rows['valid']:,} for validation, {rows['too_long']:,} too long and left out"
+    )
+    show.say(f"model: {folder / 'model'}")
+
+
+# --- eval -----------------------------------------------------------------------------------------------------------------
+
+
+def evaluate(asked: Asked, settings: list[str], out: Path) -> tuple[Path, Evaluation]:
+    """Ask the model, or read stored outputs, and grade; returns the evaluate folder and its numbers."""
+    if bool(asked.model) == bool(asked.predictions):
+        raise BadInput("eval: give either --model or --predictions")
+    benchmark = benchmark_of(asked)
+    backbone = BackboneConfig(model=str(_model_path(asked.model)) if asked.model else "tiny")
+    config = EvalRun(
+        benchmark=benchmark, backbone=backbone, predictions=asked.predictions, output_field=asked.output_field
+    )
+    config = override(config, settings)
+    inputs: list[Path] = [*pipeline.benchmark_inputs((benchmark,)), *([asked.predictions] if asked.predictions else [])]
+    inputs += [Path(backbone.model)] if Path(backbone.model).exists() else []
+    with open_run("mathqa.eval", config, out, config.seed) as run:
+        folder = run.step("evaluate", lambda into: _evaluate(config, into), config=config, inputs=inputs)
+    return folder, read_evaluation(folder)
+
+
+def benchmark_of(asked: Asked) -> EvalConfig:
+    """The benchmark that a file belongs to, by its first row; the world where no file is given."""
+    if asked.data is None:
+        if asked.benchmark not in ("", "world"):
+            raise BadInput(f"--benchmark {asked.benchmark}: give its file with --data")
+        return from_dict(EvalConfig, {"plugin": "mathqa.evals/world", "limit": asked.limit}, "--benchmark")
+    name: str = asked.benchmark or _sniff(asked.data)
+    registry.load("mathqa.evals", name)  # an unknown name lists the known ones
+    return from_dict(
+        EvalConfig,
+        {"plugin": f"mathqa.evals/{name}", "path": str(asked.data), "limit": asked.limit},
+        f"--benchmark {name}",
+    )
+
+
+def _sniff(data: Path) -> str:
+    file: Path = store.find_files(data)[0]
+    first = next(store.read_json_rows(file), None)
+    fields = set() if first is None or isinstance(first, Reject) else set(first.data)
+    if {"question", "answer"} <= fields:
+        return "gsm8k"
+    if {"problem", "solution", "level"} <= fields:
+        return "math"
+    known = ", ".join(registry.names("mathqa.evals"))
+    raise BadInput(
+        f"{file}: row 1: fields {', '.join(sorted(fields)) or 'none'}: which benchmark is this? --benchmark one of {known}"
+    )
+
+
+def _model_path(model: str) -> Path | str:
+    """The trained model inside a run directory; anything else as it is."""
+    inside = Path(model) / "train" / "model"
+    return inside if inside.is_dir() else model
+
+
+def _evaluate(config: EvalRun, folder: Path) -> None:
+    from skyloom.mathqa import evaluate as work  # torch: only here
+
+    items = registry.module_of(config.benchmark).items(config.benchmark)
+    if config.predictions is not None:
+        outputs = [work.Output(text, True) for text in read_predictions(config.predictions, items, config.output_field)]
+    else:
+        model, tokenizer = work.load(config.backbone, config.seed)
+        outputs = work.write_answers(model, tokenizer, items, config.generate, config.seed)
+    graded = work.grade_all(config.benchmark, items, outputs)
+    work.write_outputs(work.outputs_file(folder, config.benchmark), graded)
+    report = work.report_on(work.name_of(config.benchmark), graded)
+    write_evaluation(folder, report.evaluation, report.tables, report.plots)
+
+
+def show_evaluation(folder: Path, evaluation: Evaluation, as_json: bool) -> None:
+    """The headline, what it must beat, and the rest."""
+    if as_json:
+        print_json({"folder": str(folder), "beats_null": evaluation.beats_null, **evaluation.to_json()})
+        return
+    show.say(show.verdict(evaluation))
+    for title, estimates in (("without a model:", evaluation.baselines), ("further:", evaluation.others)):
+        show.say(title)
+        for each in estimates:
+            show.say(f"  {show.estimate(each)}")
+    show.say(f"every output: {folder}")
+
+
+def read_object(path: Path) -> dict[str, Any]:  # Any: JSON
+    """One JSON object from a file of ours."""
+    (row,) = store.read_json_rows(path)
+    if isinstance(row, Reject):
+        raise BadInput(f"{path}: {row.reason}; delete the step's folder and run again")
+    return dict(row.data)

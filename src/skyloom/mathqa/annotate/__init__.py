@@ -1,0 +1,1 @@
+"""Annotators of math instances, one file each."""

@@ -1,0 +1,1 @@
+"""Augmenters, one file and one prompt template each."""

@@ -1,0 +1,1 @@
+"""Math benchmarks, one file each."""

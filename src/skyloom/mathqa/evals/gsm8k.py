@@ -1,0 +1,55 @@
+"""GSM8K test: 1,319 grade-school word problems; out of domain for Skywork-Math, which seeds from MATH alone.
+
+Source   Cobbe et al. 2021 (arXiv 2110.14168); the file is read by sources/gsm8k.py
+Flow     collect -> synthesize -> curate -> train -> [evaluate] -> report
+Run      skyloom mathqa eval --data PATH/gsm8k/test.jsonl --model MODEL --out DIR
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from skyloom.core.config import NOT_KEYED
+from skyloom.mathqa import benchmark
+from skyloom.mathqa.benchmark import EvalConfig, Item
+from skyloom.mathqa.reading import read_items
+from skyloom.mathqa.sources import gsm8k
+from skyloom.mathqa.verify.grading import Verdict
+
+NAME: str = "gsm8k"
+SOURCE: str = "gsm8k"
+VERSION: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config(EvalConfig):
+    """Where the file is."""
+
+    path: Path = field(default=Path("gsm8k/test.jsonl"), metadata=NOT_KEYED)
+    """test.jsonl (also .gz or .parquet)."""
+
+
+def inputs(config: Config) -> tuple[Path, ...]:
+    """Files whose content the items depend on."""
+    return gsm8k.inputs(gsm8k.Config(path=config.path))
+
+
+def items(config: Config) -> tuple[Item, ...]:
+    """The problems in file order; raises BadInput where a row cannot be used: a benchmark is not read in part."""
+    return benchmark.limited(read_items(gsm8k, gsm8k.Config(path=config.path), NAME), config.limit)
+
+
+def score(item: Item, output: str) -> Verdict:
+    """Right when THE grader says so."""
+    return benchmark.score(item, output)
+
+
+EXAMPLE: tuple[Item, str] = (
+    Item(
+        id="gsm8k/0",
+        question="Ana has 2 bags of 3 nuts. How many nuts?",
+        answer="6",
+        level=None,
+        subject="Word problems",
+    ),
+    "There are 2*3=6 nuts.\nThe answer is 6",
+)

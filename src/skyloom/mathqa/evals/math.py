@@ -1,0 +1,55 @@
+"""MATH test: competition problems by level and subject.
+
+Source   Hendrycks et al. 2021 (arXiv 2103.03874); the files are read by sources/math_hendrycks.py
+Flow     collect -> synthesize -> curate -> train -> [evaluate] -> report
+Run      skyloom mathqa eval --data PATH/MATH/test.jsonl --model MODEL --out DIR
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from skyloom.core.config import NOT_KEYED
+from skyloom.mathqa import benchmark
+from skyloom.mathqa.benchmark import EvalConfig, Item
+from skyloom.mathqa.reading import read_items
+from skyloom.mathqa.sources import math_hendrycks
+from skyloom.mathqa.verify.grading import Verdict
+
+NAME: str = "math"
+SOURCE: str = "math_hendrycks"
+VERSION: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config(EvalConfig):
+    """Where the files are."""
+
+    path: Path = field(default=Path("MATH/test.jsonl"), metadata=NOT_KEYED)
+    """A .jsonl or .parquet file, or a folder with SUBJECT/NUMBER.json files below it."""
+
+
+def inputs(config: Config) -> tuple[Path, ...]:
+    """Files whose content the items depend on."""
+    return math_hendrycks.inputs(math_hendrycks.Config(path=config.path))
+
+
+def items(config: Config) -> tuple[Item, ...]:
+    """The problems in file order; raises BadInput where a row cannot be used: a benchmark is not read in part."""
+    return benchmark.limited(read_items(math_hendrycks, math_hendrycks.Config(path=config.path), NAME), config.limit)
+
+
+def score(item: Item, output: str) -> Verdict:
+    """Right when THE grader says so."""
+    return benchmark.score(item, output)
+
+
+EXAMPLE: tuple[Item, str] = (
+    Item(
+        id="math/0",
+        question="What is $\\frac{1}{4}+\\frac{1}{4}$?",
+        answer="\\frac{1}{2}",
+        level=1,
+        subject="Prealgebra",
+    ),
+    "$\\frac{1}{4}+\\frac{1}{4}=\\boxed{\\frac{1}{2}}$.\nThe answer is \\frac{1}{2}",
+)

@@ -1,0 +1,126 @@
+"""What a mathqa run costs: the teacher's tokens and money, training and evaluation, before anything is spent.
+
+Formula  calls = seeds x samples x stages; training tokens = rows x tokens a row x epochs; hours and money: core/plan.py
+Source   row and reply lengths are our assumptions, printed with the plan; the world's are measured
+Flow     skyloom plan RECIPE
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from skyloom.core import plan as costs
+from skyloom.core import registry
+from skyloom.core.errors import BadInput
+from skyloom.core.llm.config import TINY, BackboneConfig, intermediate, parameters
+from skyloom.core.plan import Machine, ModelSize, Plan, PlanLine, Teacher
+from skyloom.mathqa.settings import MathConfig
+from skyloom.mathqa.sources import world
+
+MODELS: tuple[str, ...] = ("llama-2-7b", "mistral-7b", "deepseekmath-7b", "llama-3.1-8b", "gemma-2-27b")
+TEACHERS: tuple[str, ...] = ("gpt-4-1106-preview",)
+SEEDS: dict[str, int] = {"gsm8k": 7_473, "math_hendrycks": 7_500}
+"""Rows of the public train files, for a plan made before the files are there."""
+ITEMS: dict[str, int] = {"gsm8k": 1_319, "math": 5_000}
+
+
+class Lengths(NamedTuple):
+    """Tokens of one call and one row."""
+
+    prompt: int
+    reply: int
+    row: int
+
+
+REAL = Lengths(prompt=180, reply=300, row=400)
+"""Assumed: a MATH problem has about 80 tokens, our prompts 90 more, a worked solution 300 (ours)."""
+WORLD = Lengths(prompt=80, reply=15, row=45)
+"""Measured on the world with a 768-token BPE; the simulated teacher counts four characters a token."""
+
+
+def plan(config: MathConfig) -> Plan:
+    """A line a step; every row is assumed to be kept, so training is an upper bound."""
+    toy: bool = all(isinstance(source, world.Config) for source in config.collect)
+    lengths: Lengths = WORLD if toy else REAL
+    seeds: int = sum(_seeds(source) for source in config.collect)
+    stages: dict[str, int] = {
+        registry.plugin_of(each).name: len(registry.module_of(each).STAGES) for each in config.synthesize.augment
+    }
+    rows: int = sum(seeds * each.samples for each in config.synthesize.augment)
+    calls: int = sum(seeds * each.samples * stages[registry.plugin_of(each).name] for each in config.synthesize.augment)
+    model: ModelSize = _model(config.train.backbone)
+    where: Machine = costs.machine("laptop (2 cores)" if config.train.backbone.model == TINY else "H100")
+    who: Teacher = _teacher(config)
+    tokens: int = rows * lengths.row * config.train.epochs
+    lines: tuple[PlanLine, ...] = (
+        costs.teacher_line("synthesize", calls * lengths.prompt, calls * lengths.reply, who),
+        costs.training_line(
+            "train", model, tokens, where, config.train.batch_tokens, recompute=model.parameters > 1e9, logits=False
+        ),
+        _evaluation(config, model, where, lengths),
+    )
+    facts: str = f"{seeds:,} seeds x samples = {rows:,} rows in {calls:,} calls, all kept; {lengths.row} tokens a row, "
+    facts += f"{lengths.prompt} a prompt, {lengths.reply} a reply; {config.train.epochs} epochs of {config.train.batch_rows} rows an update"
+    assumed: tuple[str, ...] = (facts, who.assumption, model.assumption, where.assumption, *costs.TRAINING_ASSUMPTIONS)
+    return Plan(title="mathqa", lines=lines, assumptions=assumed)
+
+
+def _seeds(source: object) -> int:
+    if isinstance(source, world.Config):
+        return source.rows
+    name: str = registry.plugin_of(source).name
+    path: Path | None = getattr(source, "path", None)
+    if path is not None and path.is_file() and path.name.endswith(".jsonl"):
+        with path.open("rb") as file:
+            return sum(1 for line in file if line.strip())
+    if name not in SEEDS:
+        raise BadInput(f"plan: source {name}: give a .jsonl file that is there, so that its rows can be counted")
+    return SEEDS[name]
+
+
+def _evaluation(config: MathConfig, model: ModelSize, where: Machine, lengths: Lengths) -> PlanLine:
+    """Forward passes over prompt and reply; decoding reaches a far lower utilisation than training, so this is a lower bound."""
+    items: int = sum(_items(each) for each in config.evaluate.benchmarks)
+    tokens: int = items * lengths.row
+    memory: int = 2 * model.parameters  # bf16 weights
+    return costs.compute_line("evaluate", costs.dense_forward_flops(model.parameters, tokens), tokens, memory, where)
+
+
+def _items(benchmark: object) -> int:
+    name: str = registry.plugin_of(benchmark).name
+    count: int = getattr(benchmark, "rows", ITEMS.get(name, 0))
+    limit: int = getattr(benchmark, "limit", 0)
+    return min(count, limit) if limit else count
+
+
+def _model(backbone: BackboneConfig) -> ModelSize:
+    """A known model by its name, `tiny` by its sizes; otherwise BadInput."""
+    if backbone.model == TINY:
+        inner: str = f"SwiGLU width {intermediate(backbone)}"
+        return ModelSize(
+            name=TINY,
+            parameters=parameters(backbone),
+            hidden=backbone.hidden,
+            layers=backbone.layers,
+            vocabulary=backbone.vocab,
+            source=f"configuration, {inner}",
+        )
+    called: str = backbone.model.rsplit("/", 1)[-1].lower()
+    found: str | None = next(
+        (name for name in MODELS if called.startswith(name) or called.startswith(name.replace(".", "-"))), None
+    )
+    if found is None:
+        raise BadInput(f"plan: model {backbone.model!r}: no size known; known names begin with {', '.join(MODELS)}")
+    return costs.model_size(found)
+
+
+def _teacher(config: MathConfig) -> Teacher:
+    asked = config.synthesize.teacher
+    if not asked.url:
+        return costs.teacher("simulated")
+    if asked.price_in or asked.price_out:
+        return Teacher(
+            name=asked.model, per_million_in=asked.price_in, per_million_out=asked.price_out, source="teacher.price_*"
+        )
+    if asked.model in TEACHERS:
+        return costs.teacher(asked.model)
+    raise BadInput(f"plan: teacher {asked.model!r}: no price known; set synthesize.teacher.price_in and price_out")

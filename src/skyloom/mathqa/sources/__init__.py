@@ -1,0 +1,1 @@
+"""Math problem sets, one file each."""

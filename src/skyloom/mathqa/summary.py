@@ -1,0 +1,82 @@
+"""Tables about the data of a run: what synthesis gave and cost, what curation found of what was planted, what each level kept.
+
+Formula  precision = hits / found, recall = hits / planted, each with its Wilson interval
+Flow     collect -> synthesize -> curate -> train -> [evaluate] -> report
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from skyloom.core import store
+from skyloom.core.ledger.curate import read_decisions
+from skyloom.core.ledger.rows import read_sources, row_parts
+from skyloom.core.metrics import Cell, Table
+from skyloom.core.records import Reject
+from skyloom.core.stats import precision_recall, wilson
+
+
+class Folders(NamedTuple):
+    """The finished steps of a run."""
+
+    seeds: Path
+    made: Path
+    kept: Path
+    model: Path
+
+
+def tables(folders: Folders) -> tuple[Table, ...]:
+    """Synthesis, planted against found (worlds only), and the share kept by level."""
+    found: tuple[Table, ...] = (_planted(folders.kept),) if (folders.kept / "truth.json").is_file() else ()
+    return (_synthesis(folders.made), *found, _kept_by_level(folders))
+
+
+def _synthesis(made: Path) -> Table:
+    cost = _object(made / "teacher.json")
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        (report.label, report.rows, report.rejected, ", ".join(f"{k} {v:,}" for k, v in report.reject_reasons.items()))
+        for report in read_sources([made])
+    )
+    tokens: str = f"{cost['prompt_tokens']:,} tokens in, {cost['completion_tokens']:,} out"
+    note: str = f"{cost['replies']:,} replies of {cost['model']}: {tokens}, ${cost['money']:,.2f}"
+    return Table(
+        title="Synthesis by operator", note=note, columns=("operator", "rows", "refused", "reasons"), rows=rows
+    )
+
+
+def _planted(kept: Path) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for told in _objects(kept / "truth.json"):
+        share = precision_recall(told["hits"], told["found"], told["planted"])
+        rows.append((told["defect"], told["planted"], told["found"], told["hits"], share.precision, share.recall))
+    note: str = (
+        "wrong: the answer is not right for its question; drifted: the question no longer has the seed's answer; unsound: either; "
+        "leaked: the seed is a planted copy of a benchmark item. A drifted question with a right answer looks wrong to the verifier"
+    )
+    columns: tuple[str, ...] = ("defect", "planted", "found", "hits", "precision", "recall")
+    return Table(title="Planted against found", note=note, columns=columns, rows=tuple(rows))
+
+
+def _kept_by_level(folders: Folders) -> Table:
+    levels = pl.concat([pl.read_parquet(path, columns=["row", "level"]) for path in row_parts([folders.made])])
+    joined = (
+        levels.join(read_decisions(folders.kept).select("row", "kept"), on="row")
+        .group_by("level")
+        .agg(pl.len().alias("rows"), pl.col("kept").sum().alias("kept"))
+    )
+    rows: tuple[tuple[Cell, ...], ...] = tuple(
+        ("none" if level is None else f"level {level}", count, wilson(kept, count))
+        for level, count, kept in joined.sort("level", nulls_last=True).iter_rows()
+    )
+    note: str = "share of synthetic rows that curation kept: a filter that drains the hard levels shows here"
+    return Table(title="Kept by level", note=note, columns=("seed level", "rows", "kept"), rows=rows)
+
+
+def _objects(path: Path) -> Sequence[dict[str, Any]]:  # Any: JSON
+    return [dict(row.data) for row in store.read_json_rows(path) if not isinstance(row, Reject)]
+
+
+def _object(path: Path) -> dict[str, Any]:  # Any: JSON
+    return _objects(path)[0]

@@ -1,0 +1,1 @@
+"""Is the answer right: extraction and equivalence."""

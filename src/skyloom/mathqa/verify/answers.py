@@ -1,0 +1,255 @@
+"""What an answer is: a number, words, a collection of answers, a matrix, or an expression; read without evaluating anything.
+
+Formula  numbers are exact fractions: 1,000 = 1000, 0.50 = 1/2, 1 1/2 = 3/2, 2.5 * 10^{3} = 2500, 3 million; a percent sign and
+         a unit stay beside the value, because what they mean depends on the other answer (equivalence.py)
+Flow     under mathqa.verify.equivalence
+Run      read(r"\frac12 cm") == Answer(kind="number", form=..., value=Fraction(1, 2), unit="cm")
+Limits   A trailing word of three letters or more, or of a known unit, is a unit; "5m" without a blank is 5 times m.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Literal
+
+from skyloom.mathqa.verify.latex import clean
+
+Kind = Literal["number", "words", "list", "group", "matrix", "expression"]
+DIGITS = 2_000  # longer literals and powers are left as text: exact arithmetic on them costs too much
+PLAIN = r"(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)"
+FRACTION = rf"\\frac ?\{{ ?(-?{PLAIN}) ?\}} ?\{{ ?(-?{PLAIN}) ?\}}"
+NUMBER = re.compile(
+    rf"(?P<sign>[-+] ?)?(?:(?:(?P<whole>\d+) ?(?=\\frac))?{FRACTION}|(?P<mixed>\d+) (?P<over>\d+) ?/ ?(?P<under>\d+)"
+    rf"|(?P<top>{PLAIN}) ?/ ?(?P<bottom>{PLAIN})|(?P<mantissa>{PLAIN}) ?\* ?10 ?\^ ?\{{ ?(?P<ten>[-+]?\d+) ?\}}"
+    rf"|(?P<base>\d+) ?\^ ?\{{ ?(?P<power>\d+) ?\}}|(?P<plain>{PLAIN}))"
+)
+TAIL = re.compile(
+    r" ?(?P<percent>%|percent|per cent)|(?P<blank> ?)(?P<words>[A-Za-z][A-Za-z. -]*(?:\^ ?\{ ?[23] ?\})?(?: ?/ ?[A-Za-z]+)?)"
+)
+WORDS = re.compile(r"[^\W\d_]+(?:(?:[ ']|\. ?|(?<=[^\W\d_]{2})-(?=[^\W\d_]{2}))[^\W\d_]+)*[.']?")
+SYMBOL = re.compile(
+    r"\\?[A-Za-z]+(?: ?_ ?\{[^{}]*\})?'?(?: ?\( ?[A-Za-z0-9](?: ?, ?[A-Za-z])* ?\))?|\( ?[A-Za-z](?: ?, ?[A-Za-z])+ ?\)"
+)
+MATRIX = re.compile(r"\\begin ?\{([pbvBV]?matrix|array)\}(?:\{[lcr| ]*\})?(.*)\\end ?\{\1\}", re.S)
+OPENING = {"(": "(", "[": "[", r"\{": "{", "{": "{", r"\langle": "<"}
+CLOSING = (")", "]", r"\}", "}", r"\rangle")
+BRACKET = re.compile(r"\\[{}]|\\[lr]angle|[()\[\]{}]")
+COMMA = re.compile(r",|;")
+MEMBER = re.compile(r",|;|\\cup(?![A-Za-z])|(?<=[ \d)}])(?:and|or)(?=[ \d(\\])")
+RELATION = re.compile(r"(?<![<>!=:])=(?!=)|\\in(?![A-Za-z])")
+SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+# Short or written in several ways; any other word of three letters or more is taken as a unit as it stands, without a plural s.
+UNITS = {
+    "cm": "centimeter", "mm": "millimeter", "km": "kilometer", "m": "meter", "in": "inch", "inches": "inch", "ft": "foot",
+    "feet": "foot", "yd": "yard", "mi": "mile", "kg": "kilogram", "g": "gram", "mg": "milligram", "lb": "pound", "lbs": "pound",
+    "oz": "ounce", "l": "liter", "ml": "milliliter", "s": "second", "sec": "second", "min": "minute", "h": "hour", "hr": "hour",
+    "hrs": "hour", "mph": "mile/hour", "usd": "dollar", "buck": "dollar", "bucks": "dollar", "am": "am", "pm": "pm", "sq": "square",
+    "metre": "meter", "litre": "liter", "rad": "radian", "people": "person", "children": "child", "hz": "hertz",
+}  # fmt: skip
+LINKS: frozenset[str] = frozenset(("of", "per", "in", "the", "a", "an", "and", "for", "each"))
+NO_UNIT: frozenset[str] = frozenset(
+    [
+        *("and", "or", "if", "then", "else", "where", "for", "all", "no", "none", "to", "from"),
+        *("sin", "cos", "tan", "log", "exp", "sqrt", "mod", "cup", "infty", "pi"),
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """One answer, read."""
+
+    kind: Kind
+    form: str
+    """Cleaned spelling without blanks; of words, their normal form."""
+    text: str
+    """Cleaned spelling, for the computer algebra."""
+    value: Fraction | None = None
+    """Of a number, before any percent sign is applied."""
+    percent: bool = False
+    unit: str = ""
+    symbol: str = ""
+    """What stood before the equals sign in "x = 5"."""
+    brackets: str = ""
+    """Of a group: "()", "[)", "{}" and so on; of a matrix its environment."""
+    parts: tuple["Answer", ...] = ()
+
+
+def read(text: str) -> Answer:
+    """Any text is some kind of answer; never raises."""
+    return _read(clean(text), depth=0)
+
+
+def _read(text: str, depth: int) -> Answer:
+    if depth > 6:  # nested deeper than any answer: compared as text
+        return _expression(text)
+    number = _number(text)
+    if number is not None:
+        return number
+    if WORDS.fullmatch(text) and (len(text) == 1 or any(len(word) > 1 and _vowel(word) for word in text.split())):
+        word = text if len(text) == 1 else re.sub(r"[\s.'-]+", " ", text).strip().casefold()
+        return Answer(kind="words", form=word, text=text)
+    parts = _split_list(text)
+    if len(parts) > 1:
+        return _collection("list", text, tuple(_read(part, depth + 1) for part in parts))
+    sides = [side.strip() for side in _split(text, RELATION)]
+    if len(sides) > 1 and SYMBOL.fullmatch(sides[0]) and all(sides):
+        inner = _read(sides[-1], depth + 1)
+        return _replace_symbol(inner, sides[0].replace(" ", ""))
+    return _grouped(text, depth) or _expression(text)
+
+
+def _number(text: str) -> Answer | None:
+    """A number with its percent sign or unit, if that is all the text holds."""
+    hit = NUMBER.match(text)
+    value = _value(hit) if hit is not None else None
+    if hit is None or value is None:
+        return None
+    rest = text[hit.end() :]
+    if not rest.strip():
+        return _of_value(text, value)
+    tail = TAIL.fullmatch(rest)
+    if tail is None:
+        return None
+    if tail["percent"]:
+        return Answer(kind="number", form=_form(text), text=text, value=value, percent=True)
+    unit = _unit(tail["words"], spaced=bool(tail["blank"]))
+    if unit is None:
+        return None
+    scale, _, unit = unit.rpartition("|")
+    return _of_value(text, value * int(scale), unit) if scale else _of_value(text, value, unit)
+
+
+def _of_value(text: str, value: Fraction, unit: str = "") -> Answer:
+    return Answer(kind="number", form=_form(text), text=text, value=value, unit=unit)
+
+
+def _value(hit: re.Match[str]) -> Fraction | None:
+    """The exact value of a NUMBER; None for a zero denominator and for what is too long to compute here."""
+    if hit.end() - hit.start() > DIGITS:
+        return None
+    named = hit.groupdict()
+    top, bottom = hit[3], hit[4]  # the arguments of \frac
+    try:
+        if top is not None:
+            value = _decimal(top) / _decimal(bottom) + (int(named["whole"]) if named["whole"] else 0)
+        elif named["mixed"]:
+            value = int(named["mixed"]) + Fraction(int(named["over"]), int(named["under"]))
+        elif named["top"]:
+            value = _decimal(named["top"]) / _decimal(named["bottom"])
+        elif named["mantissa"]:
+            if abs(int(named["ten"])) > DIGITS:
+                return None
+            value = _decimal(named["mantissa"]) * Fraction(10) ** int(named["ten"])
+        elif named["base"]:
+            if int(named["power"]) * len(named["base"]) > DIGITS:
+                return None
+            value = Fraction(int(named["base"]) ** int(named["power"]))
+        else:
+            value = _decimal(named["plain"])
+    except ZeroDivisionError:
+        return None
+    return -value if (named["sign"] or "").startswith("-") else value
+
+
+def _decimal(text: str) -> Fraction:
+    return Fraction(text.replace(",", "").rstrip(".") or "0")
+
+
+def _unit(words: str, *, spaced: bool) -> str | None:
+    """The unit in one spelling, "scale|unit" where it begins with a word such as million; None where it is no unit."""
+    power = re.search(r"\^ ?\{ ?([23]) ?\}", words)
+    tokens = re.findall(r"[a-z]+", words[: power.start() if power else None].replace(".", "").lower())
+    scale = 1
+    while tokens and tokens[0] in SCALES:
+        scale *= SCALES[tokens.pop(0)]
+    if tokens and not all(
+        _is_unit(token, spaced=spaced) or (spaced and token in LINKS and k) for k, token in enumerate(tokens)
+    ):
+        return None
+    names = [UNITS.get(token) or UNITS.get(token.removesuffix("s")) or token.removesuffix("s") for token in tokens]
+    if power:
+        names.insert(0, "square" if power[1] == "2" else "cubic")
+    return f"{scale}|{' '.join(names)}" if scale > 1 else " ".join(names)
+
+
+def _is_unit(token: str, *, spaced: bool) -> bool:
+    if token in NO_UNIT:
+        return False
+    if token in UNITS:
+        return spaced or len(token) > 1
+    return len(token) >= (3 if spaced else 5) and _vowel(token)
+
+
+def _vowel(text: str) -> bool:
+    return any(letter in "aeiouyAEIOUY" for letter in text)
+
+
+def _expression(text: str) -> Answer:
+    return Answer(kind="expression", form=_form(text), text=text)
+
+
+def _form(text: str) -> str:
+    """Without blanks and without multiplication signs that stand beside anything but digits."""
+    return re.sub(r"(?<!\d)\*|\*(?!\d)", "", text.replace(" ", ""))
+
+
+def _collection(kind: Kind, text: str, parts: tuple[Answer, ...], brackets: str = "") -> Answer:
+    return Answer(kind=kind, form=_form(text), text=text, brackets=brackets, parts=parts)
+
+
+def _replace_symbol(answer: Answer, symbol: str) -> Answer:
+    return replace(answer, symbol=symbol)
+
+
+def _grouped(text: str, depth: int) -> Answer | None:
+    """Matrices, tuples, intervals, sets; brackets around one thing are taken off."""
+    matrix = MATRIX.fullmatch(text)
+    if matrix:
+        rows = [row for row in re.split(r"\\\\(?:\[[^\]]*\])?|\\cr", matrix[2]) if row.strip()]
+        cells = [tuple(_read(cell.strip(), depth + 1) for cell in row.split("&")) for row in rows]
+        kind = "vmatrix" if matrix[1] in ("vmatrix", "Vmatrix") else "matrix"
+        return _collection("matrix", text, tuple(_collection("group", "", row, "row") for row in cells), kind)
+    opening = next((mark for mark in OPENING if text.startswith(mark)), "")
+    end = _matching(text) if opening else None
+    if end is None:
+        return None
+    shut = next(mark for mark in CLOSING if text.endswith(mark))
+    inner = text[len(opening) : -len(shut)].strip()
+    parts = _split(inner, COMMA)
+    if len(parts) == 1 and opening in ("(", "{"):
+        return _read(inner, depth + 1)
+    brackets = "{}" if opening in ("{", r"\{") else OPENING[opening] + shut
+    return _collection("group", text, tuple(_read(part.strip(), depth + 1) for part in parts), brackets)
+
+
+def _matching(text: str) -> int | None:
+    """Length of the text where its first bracket closes at its end; None otherwise."""
+    depth = 0
+    for hit in BRACKET.finditer(text):
+        depth += 1 if hit[0] in OPENING else -1
+        if depth == 0:
+            return hit.end() if hit.end() == len(text) else None
+    return None
+
+
+def _split(text: str, separator: re.Pattern[str]) -> list[str]:
+    """The pieces between separators that stand outside all brackets."""
+    depth, start, pieces = 0, 0, list[str]()
+    for hit in re.finditer(rf"{BRACKET.pattern}|{separator.pattern}", text):
+        if BRACKET.fullmatch(hit[0]):
+            depth += 1 if hit[0] in OPENING else -1
+        elif depth == 0:
+            pieces.append(text[start : hit.start()])
+            start = hit.end()
+    return [*pieces, text[start:]]
+
+
+def _split_list(text: str) -> list[str]:
+    """Members of "1, 2 and 3", of a union, of "a \\pm b"; the text alone where it is none of these."""
+    if MATRIX.fullmatch(text):
+        return [text]
+    parts = [part.strip() for part in _split(text, MEMBER)]
+    if len(parts) == 1 and text.count(r"\pm") == 1:
+        return [text.replace(r"\pm", sign).strip() for sign in "+-"]
+    return [part for part in parts if part]

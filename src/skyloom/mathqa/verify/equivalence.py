@@ -1,0 +1,141 @@
+"""When two answers are equal: exact rules in front; what they cannot decide is left to a `leaf`, the computer algebra.
+
+Formula  the rule that decided is named in the verdict (RULES); the rules are symmetric in the two answers
+Source   ours; they are written against the false positives that graders with stripped brackets, relative tolerances and
+         unconditional factors of 100 are known for (-(x+1) is not -x+1, 123456 not 123457, 50 not 0.5, 100 not 1)
+Flow     under mathqa.verify.grading, in the caller's process without a leaf, in the worker with SymPy as leaf
+Run      compare("1,000", "1000", undecided) == Outcome(True, "number")
+"""
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from typing import NamedTuple
+
+from skyloom.mathqa.verify.answers import Answer, read
+
+RULES: dict[str, str] = {
+    "form": "the same cleaned spelling",
+    "number": "exact values compared, and units where both have one",
+    "percent": "exactly one side has a percent sign, so its value is divided by 100; without a sign nothing is scaled",
+    "percent_unit": "exactly one side has a percent sign and both say the same number above 1: the sign is a unit there",
+    "words": "words compared without case and punctuation",
+    "list": "as many members, matched in any order (sets, unions, roots, \\pm)",
+    "tuple": "as many members and the same brackets, matched in order (tuples, intervals, matrices)",
+    "kind": "answers of kinds that are never equal, such as a word and a number",
+    "algebra": "decided by the computer algebra, wholly or in a member",
+    "unreadable": "not spelled alike, and the computer algebra could not read or decide it; not equal",
+    "timeout": "the computer algebra was stopped; not equal",
+    "memory": "the computer algebra ran out of its memory; not equal",
+    "no_answer": "no answer found in the prediction; not equal",
+}
+Leaf = Callable[[str, str], bool | None]
+LARGEST_LIST = 64
+BASED = re.compile(r"\w+_\{\d+\}")
+
+
+class Outcome(NamedTuple):
+    """Equal or not, or undecided (None), and the rule."""
+
+    equal: bool | None
+    by: str
+
+
+def undecided(gold: str, answer: str) -> bool | None:
+    """The leaf that knows nothing."""
+    del gold, answer
+    return None
+
+
+def compare(gold: str, answer: str, leaf: Leaf) -> Outcome:
+    """Compare two answers as written."""
+    return _compare(read(gold), read(answer), leaf)
+
+
+def _compare(left: Answer, right: Answer, leaf: Leaf) -> Outcome:
+    if left.symbol and right.symbol and left.symbol != right.symbol:
+        return Outcome(False, "kind")
+    if left.form == right.form and left.form:
+        return Outcome(True, "form")
+    if left.value is not None and right.value is not None:
+        return _numbers(left, right, left.value, right.value)
+    if bool(left.symbol) != bool(right.symbol) and "=" in left.text + right.text:  # y = 2x + 3 and 2x - y + 3 = 0
+        return _algebra(_whole(left), _whole(right), leaf)
+    kinds = {left.kind, right.kind}
+    if "words" in kinds:
+        return _words(left, right, leaf)
+    if "list" in kinds or "{}" in (left.brackets, right.brackets):
+        return _unordered(_members(left), _members(right), leaf)
+    if kinds == {"group"} or kinds == {"matrix"}:
+        return _ordered(left, right, leaf)
+    if kinds & {"group", "matrix"}:
+        return Outcome(False, "kind")
+    if BASED.fullmatch(left.form) or BASED.fullmatch(right.form):  # 1011_2: digits to a base are compared as written
+        return Outcome(False, "form")
+    return _algebra(left.text, right.text, leaf)
+
+
+def _whole(answer: Answer) -> str:
+    return f"{answer.symbol}={answer.text}" if answer.symbol else answer.text
+
+
+def _numbers(left: Answer, right: Answer, a: Fraction, b: Fraction) -> Outcome:
+    if left.percent != right.percent:
+        if a == b and abs(a) > 1:
+            return Outcome(True, "percent_unit")
+        return Outcome((a / 100 if left.percent else a) == (b / 100 if right.percent else b), "percent")
+    return Outcome(a == b and (not left.unit or not right.unit or left.unit == right.unit), "number")
+
+
+def _words(left: Answer, right: Answer, leaf: Leaf) -> Outcome:
+    """Words equal nothing but the same words; a single letter may be an expression, so it goes on."""
+    if left.kind == right.kind:
+        if max(len(left.form), len(right.form)) > 3:  # "ab" and "ba" may be products
+            return Outcome(left.form == right.form, "words")
+        return _algebra(left.text, right.text, leaf)
+    word, other = (left, right) if left.kind == "words" else (right, left)
+    if len(word.form) > 1 or other.kind != "expression":
+        return Outcome(False, "kind")
+    return _algebra(left.text, right.text, leaf)
+
+
+def _algebra(left: str, right: str, leaf: Leaf) -> Outcome:
+    equal = leaf(left, right)
+    return Outcome(equal, "unreadable" if equal is None else "algebra")
+
+
+def _members(answer: Answer) -> tuple[Answer, ...]:
+    whole = answer.kind == "list" or answer.brackets == "{}"
+    return answer.parts if whole else (answer,)
+
+
+def _unordered(left: tuple[Answer, ...], right: tuple[Answer, ...], leaf: Leaf) -> Outcome:
+    """Sets of answers; a member that stands twice counts once."""
+    if max(len(left), len(right)) > LARGEST_LIST:
+        return Outcome(False, "list")
+    one_way = [_best([_compare(a, b, leaf) for b in right]) for a in left]
+    other_way = [_best([_compare(a, b, leaf) for a in left]) for b in right]
+    return _all([*one_way, *other_way], "list")
+
+
+def _ordered(left: Answer, right: Answer, leaf: Leaf) -> Outcome:
+    if left.brackets != right.brackets or len(left.parts) != len(right.parts):
+        return Outcome(False, "tuple")
+    return _all([_compare(a, b, leaf) for a, b in zip(left.parts, right.parts, strict=True)], "tuple")
+
+
+def _best(outcomes: list[Outcome]) -> Outcome:
+    """Does any hold? Undecided ones may."""
+    return max(
+        outcomes, key=lambda outcome: (outcome.equal is True, outcome.equal is None), default=Outcome(False, "list")
+    )
+
+
+def _all(outcomes: list[Outcome], rule: str) -> Outcome:
+    """Do all hold? One that does not decides, whatever the undecided ones are."""
+    if any(outcome.equal is False for outcome in outcomes):
+        return Outcome(False, rule)
+    unknown = next((outcome for outcome in outcomes if outcome.equal is None), None)
+    if unknown is not None:
+        return unknown
+    return Outcome(True, "algebra" if any(outcome.by == "algebra" for outcome in outcomes) else rule)

@@ -1,0 +1,65 @@
+r"""Cleaning: one spelling for answers that people write in LaTeX, in plain text, or in a mixture.
+
+Formula  delimiters, spacing and sizing commands, degree and currency marks go; \dfrac and \frac12 become \frac{1}{2}; x^2
+         becomes x^{2}; \text{...} is unwrapped between blanks; multiplication becomes *, typographic signs become ASCII
+Source   LaTeX. Brackets and grouping braces stay: graders that strip them take -(x+1) for -x+1 and x^{2}3 for x^{23}
+Flow     under mathqa.verify.answers
+Run      clean(r"$\dfrac12\,$") == r"\frac{1}{2}"
+"""
+
+import re
+
+SIGNS = str.maketrans({
+    "−": "-", "–": "-", "—": "-", "×": "*", "⋅": "*", "·": "*", "∗": "*", "÷": "/", "∕": "/", "⁄": "/", "°": r"^{\circ}",
+    "’": "'", "‘": "'", "，": ",", "（": "(", "）": ")", "％": "%", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "∪": r"\cup ",
+    "∞": r"\infty ", "π": r"\pi ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "±": r"\pm ", "√": r"\sqrt",
+    "¹": "^{1}", "²": "^{2}", "³": "^{3}", "⁴": "^{4}", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}",
+    "£": " ", "€": " ", "¥": " ", "₹": " ", "\u00a0": " ", "\u200b": "", "\u2062": "*", "\u2009": "", "\u202f": "",
+})  # fmt: skip
+# Applied in this order; each takes one pass.
+RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), put)
+    for pattern, put in (
+        (r"(?<=[\w)}])\*\*(?=[\w({-])", "^"),  # Python's power
+        (r"\*\*|__", ""),  # Markdown's bold
+        (r"\\\$|\$|(?<!\\)\\[\[\]()]", ""),
+        (r"\{,\}", ","),
+        (r"(?<!\\)\\!\s*|(?<!\\)\\[,;:>]|\\thinspace(?![A-Za-z])", ""),
+        (r"\\(?:quad|qquad|displaystyle|textstyle|limits|left|right|[bB]igg?[lr]?)(?![A-Za-z])(?:\.(?=\s|$))?", " "),
+        (r"(?<!\\)\\\s|~", " "),
+        (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
+        (r"(?:\^\s*\{?\s*\\(?:circ|degree)\s*\}?|\\(?:degree|deg|degrees)(?![A-Za-z]))\s*(?:[CF](?![A-Za-z]))?", " "),
+        (
+            r"\\(?:text|textbf|textit|textrm|textnormal|mbox|hbox|mathrm|mathbf|mathit|mathsf|operatorname|emph)\*?\s*\{([^{}]*)\}",
+            r" \1 ",
+        ),
+        (r"\\%", "%"),
+        (r"\\(?:times|cdot|ast)(?![A-Za-z])", "*"),
+        (r"\\div(?![A-Za-z])", "/"),
+        (r"\\leq?(?:slant)?(?![A-Za-z])", r"\\le "),
+        (r"\\geq?(?:slant)?(?![A-Za-z])", r"\\ge "),
+        (r"\\neq(?![A-Za-z])", r"\\ne "),
+        (r"\\(?:lbrace|\{)", r"\\{"),
+        (r"\\(?:rbrace|\})", r"\\}"),
+        (r"\\(?:lbrack)(?![A-Za-z])", "["),
+        (r"\\(?:rbrack)(?![A-Za-z])", "]"),
+        (r"\\(?:mathbb|mathcal)\s*\{([A-Z])\}", r"\1"),
+        (r"(?<![\\A-Za-z])sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),
+        (r"(?<![\\A-Za-z])pi(?![A-Za-z])", r"\\pi "),
+        (r"(?<![\\A-Za-z])(?:infinity|inf|oo)(?![A-Za-z])", r"\\infty "),
+        (r"\\sqrt\s*([A-Za-z0-9])", r"\\sqrt{\1}"),
+        (r"\\frac\s*(\\[A-Za-z]+|[A-Za-z0-9])\s*", r"\\frac{\1}"),
+        (r"(\\frac\s*\{[^{}]*\})\s*(\\[A-Za-z]+|[A-Za-z0-9])", r"\1{\2}"),
+        (r"\^\s*(\d+|[A-Za-z])", r"^{\1}"),  # x^10 is meant as x^{10}, though TeX sets a 1 above and a 0 beside it
+        (r"_\s*([A-Za-z0-9])", r"_{\1}"),
+        (r"\s+", " "),
+    )
+)
+
+
+def clean(text: str) -> str:
+    """One spelling of an answer; single blanks stay where they may part words or a mixed number."""
+    text = text.translate(SIGNS)
+    for pattern, put in RULES:
+        text = pattern.sub(put, text)
+    return text.lstrip(";,:? ").rstrip(".;,:? ")

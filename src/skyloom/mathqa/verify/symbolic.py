@@ -1,0 +1,115 @@
+"""The slow layer: are two LaTeX expressions the same mathematics? Runs in the worker process only; may hang or eat memory there.
+
+Formula  constants: |a - b| <= 10^-40 max(|a|, |b|) at 60 digits, which keeps 1/2004! and 1/2006! apart; expressions: the same test
+         at 6 fixed rational points; equations: the same solutions when (left - right) / (left' - right') is one non-zero
+         constant at all points, a positive one for inequalities
+Source   identity testing by evaluation (Schwartz 1980, Zippel 1979); parsing by latex2sympy2_extended, as in Math-Verify
+Flow     under mathqa.verify.worker
+Run      same(r"2(x+1)", "2x+2") is True
+Limits   Points are real and positive or negative; i is the imaginary unit. Identities that hold nearly are not recognised.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import sympy
+from latex2sympy2_extended import latex2sympy
+from latex2sympy2_extended.latex2sympy2 import ConversionConfig
+
+DIGITS = 60
+TOLERANCE = sympy.Float("1e-40", DIGITS)
+POINTS: tuple[tuple[int, int], ...] = ((7, 3), (-5, 7), (19, 11), (-23, 13), (3, 17), (29, 5))
+FEWEST = 3  # points that must agree
+CONVERSION = ConversionConfig(lowercase_symbols=False)
+RELATIONS = {sympy.Eq: "=", sympy.Ne: "!=", sympy.StrictLessThan: "<", sympy.LessThan: "<=",
+             sympy.StrictGreaterThan: "<", sympy.GreaterThan: "<="}  # fmt: skip
+Term: TypeAlias = Any  # Any: SymPy's classes are generated and carry no usable types
+
+
+def same(left: str, right: str) -> bool | None:
+    """True or False; None where either cannot be read, or no point decides."""
+    a, b = _parse(left), _parse(right)
+    if a is None or b is None:
+        return None
+    kinds = (_relation(a), _relation(b))
+    if kinds[0] != kinds[1]:
+        return False
+    if kinds[0]:
+        return _same_relation(_difference(a), _difference(b), kinds[0])
+    return _same_value(a, b)
+
+
+def _parse(text: str) -> Term | None:
+    try:
+        parsed: Term = latex2sympy(text, conversion_config=CONVERSION)
+        return parsed.subs(sympy.Symbol("i"), sympy.I) if isinstance(parsed, sympy.Basic) else None
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except Exception:  # noqa: BLE001 - the parser raises bare Exception and whatever its grammar stumbles over
+        return None
+
+
+def _relation(term: Term) -> str:
+    return next((sign for kind, sign in RELATIONS.items() if isinstance(term, kind)), "")
+
+
+def _difference(relation: Term) -> Term:
+    """What the relation says is zero, or above zero."""
+    left, right = relation.args
+    return left - right if isinstance(relation, sympy.StrictGreaterThan | sympy.GreaterThan) else right - left
+
+
+def _same_value(a: Term, b: Term) -> bool | None:
+    if not (isinstance(a, sympy.Expr) and isinstance(b, sympy.Expr)):
+        return True if a == b else None
+    symbols = _symbols(a, b)
+    if not symbols:
+        return _near(_at(a, symbols, 0), _at(b, symbols, 0))
+    pairs = [
+        (x, y)
+        for k in range(len(POINTS))
+        if (x := _at(a, symbols, k)) is not None and (y := _at(b, symbols, k)) is not None
+    ]
+    # Variables are real: where a root or logarithm leaves the reals, sqrt(1/n) and 1/sqrt(n) differ by a sign that nobody means.
+    real = [(x, y) for x, y in pairs if x.is_extended_real and y.is_extended_real]
+    used = pairs if a.has(sympy.I) or b.has(sympy.I) or len(real) < FEWEST else real
+    return all(_near(x, y) for x, y in used) if len(used) >= FEWEST else None
+
+
+def _same_relation(a: Term, b: Term, sign: str) -> bool | None:
+    """The same solutions, because one difference is a constant multiple of the other."""
+    symbols = _symbols(a, b)
+    if not symbols:
+        return None
+    pairs = [(_at(a, symbols, k), _at(b, symbols, k)) for k in range(len(POINTS))]
+    ratios = [x / y for x, y in pairs if x is not None and y is not None and x != 0 and y != 0]
+    if len(ratios) < FEWEST:
+        return None
+    constant = all(_near(ratio, ratios[0]) for ratio in ratios)
+    return constant and (sign in ("=", "!=") or bool(sympy.re(ratios[0]) > 0))
+
+
+def _symbols(a: Term, b: Term) -> list[Term]:
+    """The variables of both, in one order."""
+    return sorted(a.free_symbols.union(b.free_symbols), key=str)
+
+
+def _at(term: Term, symbols: Sequence[Term], shift: int) -> Term | None:
+    """The number that the term is at one point, or None."""
+    chosen = [sympy.Rational(*POINTS[(k + shift) % len(POINTS)]) + k // len(POINTS) for k in range(len(symbols))]
+    value = sympy.N(term.subs(dict(zip(symbols, chosen, strict=True))), DIGITS)
+    if value is sympy.nan or value.has(sympy.zoo):
+        return None
+    return value if value.is_number else None
+
+
+def _near(a: Term | None, b: Term | None) -> bool | None:
+    """None where one of them has no value."""
+    if a is None or b is None:
+        return None
+    if a == b:
+        return True
+    if not (a.is_finite and b.is_finite):
+        return False
+    size = max(abs(a), abs(b))
+    return bool(abs(a - b) <= TOLERANCE * size)

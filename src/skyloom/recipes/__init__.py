@@ -1,0 +1,1 @@
+"""One file a published result: functions that return a full typed config."""

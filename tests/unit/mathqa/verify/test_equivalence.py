@@ -1,0 +1,82 @@
+"""The exact rules, and the computer algebra behind them, on our own pairs; each pair both ways round."""
+
+import pytest
+
+from skyloom.mathqa.verify.equivalence import RULES, Outcome, compare, undecided
+from skyloom.mathqa.verify.latex import clean
+from skyloom.mathqa.verify.symbolic import same
+
+FAST_EQUAL = [
+    ("1000", "1,000", "number"), ("12,345,678", "12345678", "number"), ("1{,}000", "1000", "number"), ("0.50", ".5", "number"),
+    ("3.000", "3", "number"), (r"\frac12", "0.5", "number"), (r"\dfrac{3}{4}", r"\tfrac34", "form"), ("6/8", "3/4", "number"),
+    ("1 1/2", "3/2", "number"), (r"2\frac{1}{3}", "7/3", "number"), (r"-\frac{1}{2}", r"\frac{-1}{2}", "number"),
+    (r"2.5 \times 10^3", "2500", "number"), ("2^{10}", "1024", "number"), ("3 million", "3,000,000", "number"),
+    (r"24\%", "0.24", "percent"), ("12.5 percent", "1/8", "percent"), ("60%", "60", "percent_unit"), ("$5", "5 dollars", "number"),
+    (r"90^\circ", "90", "form"), ("5 cm", "5", "number"), ("5 cm", "5 centimeters", "number"), (r"5\text{ m}^2", "5", "number"),
+    ("15 liters of water", "15", "number"), (r"\text{odd}", "Odd.", "form"), ("no solution", "No  solution", "form"),
+    (r"\text{(B)}", "B", "form"), ("x = 5", "5", "form"), ("x = 10/4 = 2.5", "2.5", "form"), ("f(2)=7", "7", "form"),
+    ("(1,2)", r"\left( 1 , 2 \right)", "form"), ("[0.5, 1)", r"[\frac12,1)", "tuple"), (r"\{1,2\}", "2, 1", "list"),
+    (r"1 \pm \sqrt{2}", r"1-\sqrt2, 1+\sqrt{2}", "list"),
+    ("1, 2 and 3", "3, 1, 2", "list"), (r"x=1 \text{ or } x=2", "2,1", "list"), (r"x \in [1,2]", "[1,2]", "form"),
+    (r"(-\infty,3)\cup(5,\infty)", r"(5,\infty)\cup(-\infty,3)", "list"),
+    (r"\begin{pmatrix} 1 & 2 \\ 3 & 0.5 \end{pmatrix}", r"\begin{bmatrix}1&2\\3&\frac12\end{bmatrix}", "tuple"),
+    ("x^10", "x^{10}", "form"), ("2*x", r"2 \cdot x", "form"), ("１２", "12", "number"),
+]  # fmt: skip
+FAST_UNEQUAL = [
+    ("123456", "123457"), ("100", "1"), ("50", "0.5"), ("24%", "2.4"), ("0.5%", "0.5"), ("24%", "24.1"), ("0.333", r"\frac13"),
+    ("-5", "5"), ("odd", "even"), ("5", "five"), ("x=5", "y=5"), ("5 cm", "5 m"), ("5 hours", "5 minutes"), ("10 a.m.", "10 p.m."),
+    ("(1,2)", "(2,1)"), ("[1,2)", "[1,2]"), ("(1,2)", "1"), ("1,2,3", "1,2"), ("1,2", "12"), (r"1011_2", "1011"), ("3 million", "3"),
+    ("x=1, y=2", "x=2, y=1"), (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{pmatrix}2\\1\end{pmatrix}"),
+]  # fmt: skip
+SLOW_EQUAL = [
+    ("x+1", "1+x"), (r"\frac{\sqrt{3}}{3}", r"\frac{1}{\sqrt3}"), (r"\sqrt{1/n}", r"1/\sqrt{n}"), ("(x-1)(x+1)", "x^2-1"),
+    ("y = 2x + 3", "2x - y + 3 = 0"), ("3 > x", "x < 3"), ("3+2i", "2i + 3"), (r"\log_2 8", "3"), (r"\pi/2", r"\frac{\pi}{2}"),
+    (r"1 \pm \sqrt{2}", r"\sqrt2+1, 1-\sqrt{2}"), (r"(\sqrt{4}, 1)", "(2,1)"), ("2sqrt(5)", r"\sqrt{20}"), ("ab", "ba"),
+    (r"\sin^2 x + \cos^2 x", "1"), ("6!", "720"),
+]  # fmt: skip
+SLOW_UNEQUAL = [
+    ("-(x+1)", "-x+1"), ("(a+b)c", "a+bc"), ("2(3+4)", "23+4"), ("x^{2}3", "x^{23}"), ("4", r"4\sqrt{2}"), ("1-1/e", "1+1/e"),
+    ("1/2004!", "1/2006!"), ("x < 3", "x > 3"), (r"x \le 3", "x < 3"), ("x=2y", "x=3y"), (r"\sqrt{x^2}", "x"), (r"\sqrt2", "1.41421356"),
+    (r"\pi", "3.14159265358979"), ("p - q", "q - p"), ("X", "x"), (r"\frac{1}{0}", r"\frac{2}{0}"), ("x+1", ""), ("5x", "5"),
+]  # fmt: skip
+
+
+def both_ways(left: str, right: str, *, slow: bool) -> Outcome:
+    leaf = same if slow else undecided
+    outcome = compare(left, right, leaf)
+    assert compare(right, left, leaf) == outcome
+    assert outcome.by in RULES
+    return outcome
+
+
+@pytest.mark.parametrize(("left", "right", "by"), FAST_EQUAL)
+def test_equal_without_algebra(left: str, right: str, by: str) -> None:
+    assert both_ways(left, right, slow=False) == (True, by)
+
+
+@pytest.mark.parametrize(("left", "right"), FAST_UNEQUAL)
+def test_unequal_without_algebra(left: str, right: str) -> None:
+    assert both_ways(left, right, slow=False).equal is False
+
+
+@pytest.mark.parametrize(("left", "right"), SLOW_EQUAL)
+def test_equal_by_algebra(left: str, right: str) -> None:
+    assert both_ways(left, right, slow=True) == (True, "algebra")
+
+
+@pytest.mark.parametrize(("left", "right"), SLOW_UNEQUAL)
+def test_unequal_by_algebra(left: str, right: str) -> None:
+    assert both_ways(left, right, slow=True).equal is not True
+
+
+def test_huge_literals_are_left_as_text() -> None:
+    assert compare("9" * 5000, "9" * 5000, undecided) == (True, "form")
+    assert compare("10^{999999999}", "1", undecided).equal is None
+    assert compare("2 * 10^{99999999}", "1", undecided).equal is None
+
+
+def test_cleaning_keeps_brackets_and_groups() -> None:
+    assert clean(r"$\dfrac12\,$") == r"\frac{1}{2}"
+    assert clean("-(x+1)") == "-(x+1)"
+    assert clean("x^{2}3") != clean("x^{23}")
+    assert clean(r"\left(\tfrac\pi2,\ 1\right)").replace(" ", "") == r"(\frac{\pi}{2},1)"

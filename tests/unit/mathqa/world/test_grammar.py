@@ -1,0 +1,109 @@
+"""The grammar: what it draws it can read back and solve; splits share no content; answers are right."""
+
+import re
+from collections import Counter
+from fractions import Fraction
+
+import pytest
+
+from skyloom.core.errors import BadInput
+from skyloom.core.rng import stream
+from skyloom.mathqa.world.expressions import Unsolvable
+from skyloom.mathqa.world.grammar import draw, grammar, read, reword, solve
+from skyloom.mathqa.world.problems import judge, part_of, problems, right_answer
+
+KINDS = list(grammar().kinds.values())
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_every_wording_is_read_back_as_what_it_says(kind):
+    rng = stream(0, "test", kind.name)
+    for _ in range(20):
+        posed = draw(kind, rng)
+        for form in range(len(kind.forms)):
+            text = reword(posed, form, 3).text
+            again = read(text)
+            assert again is not None, text
+            assert again.content == posed.content, text
+            assert solve(again) == solve(posed)
+            assert not re.search(r"[{}]", text)
+
+
+def test_there_are_five_levels_with_several_kinds_and_wordings_each():
+    levels = Counter(kind.level for kind in KINDS)
+    assert set(levels) == {1, 2, 3, 4, 5}
+    assert min(levels.values()) >= 5
+    assert min(len(kind.forms) for kind in KINDS) >= 2
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("Solve 7x + 5 = 40 for x.", "5"),
+        ("Zoltan has 8 marbles and gets 5 more. How many marbles does Zoltan have now?", "13"),
+        ("Add 1/4 and 1/6. Give the sum as a fraction in lowest terms.", "5/12"),
+        ("What is the larger root of x^2 - 9x + 20 = 0?", "5"),
+        (
+            "An arithmetic sequence starts at 1 with common difference 1. What is the sum of its first 100 terms?",
+            "5050",
+        ),
+        (
+            "Two trains 300 km apart drive towards each other at 40 km/h and 60 km/h. After how many hours do they meet?",
+            "3",
+        ),
+        ("  What is   the remainder when 9 times 9 is divided by 7?\n", "4"),
+    ],
+)
+def test_texts_that_nobody_issued_are_solved(text, answer):
+    assert right_answer(text) == answer
+
+
+@pytest.mark.parametrize(
+    "text", ["", "What is love?", "Solve 7x + 5 = 41 for x.", "Solve 0x + 5 = 40 for x.", "x" * 10_000]
+)
+def test_other_texts_and_problems_without_a_solution_have_no_answer(text):
+    assert right_answer(text) == ""
+
+
+def test_solutions_hold_step_by_step():
+    for posed in problems("train", 7, 200):
+        for line in solve(posed).lines:
+            left, right = line.split("=")
+            value = re.sub(r"(?:lcm|root)\(.*?\)", "", left)
+            if value == left and "/" not in right:
+                assert eval(re.sub(r"(\d+)", r"Fraction(\1)", left), {"Fraction": Fraction}) == Fraction(right), line
+
+
+def test_parts_share_no_content_and_draws_repeat():
+    train = list(problems("train", 0, 2_000))
+    held = list(problems("eval", 1, 400))
+    assert {posed.content for posed in train}.isdisjoint(posed.content for posed in held)
+    assert all(part_of(posed) == "eval" for posed in held)
+    assert [posed.text for posed in problems("eval", 1, 400)] == [posed.text for posed in held]
+    assert [posed.text for posed in problems("eval", 1, 100)] == [posed.text for posed in held[:100]]
+    assert [posed.text for posed in problems("eval", 2, 400)] != [posed.text for posed in held]
+
+
+def test_levels_come_as_asked_and_bad_shares_are_refused():
+    assert {posed.kind.level for posed in problems("train", 0, 50, (0, 0, 1, 0, 0))} == {3}
+    for shares in ((1, 1), (0, 0, 0, 0, 0), (1, 1, 1, 1, -1)):
+        with pytest.raises(BadInput, match="shares"):
+            next(problems("train", 0, 1, shares))
+
+
+def test_a_slip_changes_the_answer_and_judge_sees_it():
+    posed = read("Solve 7x + 5 = 40 for x.")
+    assert posed is not None
+    slipped = solve(posed, lambda step, value: value + 7 if step == 0 else value)
+    assert slipped.text == "40-5=42\n42/7=6\nThe answer is 6"
+    assert not judge(posed.text, "6").right
+    assert judge(posed.text, "5") == ("5", True)
+
+
+def test_a_kind_without_a_possible_draw_says_so():
+    kind = KINDS[0]
+    impossible = type(kind)(
+        **{**{f: getattr(kind, f) for f in kind.__dataclass_fields__}, "keep": (type(kind.steps[0].formula)("s < a"),)}
+    )
+    with pytest.raises(Unsolvable, match="no draw"):
+        draw(impossible, stream(0, "x"))
