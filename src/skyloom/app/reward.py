@@ -1,0 +1,314 @@
+"""`skyloom reward curate | train | eval | score`: the pieces of the reward loop on files of your own.
+
+Run   skyloom reward train --data PATH --source hh_rlhf --as-train --model tiny --out runs/hh
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from skyloom.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from skyloom.core.config import PluginConfig
+    from skyloom.core.metrics import Evaluation
+    from skyloom.core.records import SourceConfig
+    from skyloom.core.run import Run
+    from skyloom.reward.pipeline import Config
+
+app = typer.Typer(help="Preference pairs: curate, train a reward model, evaluate, score.", no_args_is_help=True)
+
+Data = Annotated[Path, typer.Option("--data", help="A file or folder of preference pairs.")]
+Source = Annotated[
+    str, typer.Option("--source", help="hh_rlhf, rmb, pairs_file or skywork_80k; guessed where it is obvious.")
+]
+AsTrain = Annotated[bool, typer.Option("--as-train", help="Train on a test split on purpose; noted in the manifest.")]
+Model = Annotated[str, typer.Option("--model", help="tiny, a Hugging Face name, a local directory or a .gguf file.")]
+Trained = Annotated[Path, typer.Option("--model", help="The `model` folder of a training step.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Run directory; without it runs/<name>-<fingerprint>.")]
+MaxRows = Annotated[int, typer.Option("--max-rows", help="Read so many rows at most; 0 reads all.")]
+Epochs = Annotated[int, typer.Option("--epochs", help="Passes over the pairs.")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", help="path=value, for example train.optim.lr=1e-3; repeatable.")
+]
+Index = Annotated[Path | None, typer.Option("--index", help="A benchmark index (.npz) to decontaminate against.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+TINY_EPOCHS: int = 3
+
+
+@app.command()
+def curate(
+    data: Data,
+    source: Source = "",
+    as_train: AsTrain = False,
+    index: Index = None,
+    max_rows: MaxRows = 0,
+    settings: Sets = None,
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read pairs, find duplicates, contradictions, control tokens and leaks, and write what is kept and why."""
+    from skyloom.core.run import open_run
+    from skyloom.reward.pipeline import collect_step, curate_step
+
+    config = _config(_source(data, source, as_train, max_rows), "tiny", 1, index, settings)
+    with open_run("reward.curate", config, out, config.seed) as run:
+        curate_step(config, run, collect_step(config, run))
+        _tell(run, None, as_json)
+
+
+@app.command()
+def train(
+    data: Data,
+    source: Source = "",
+    as_train: AsTrain = False,
+    model: Model = "tiny",
+    index: Index = None,
+    max_rows: MaxRows = 0,
+    epochs: Epochs = TINY_EPOCHS,
+    settings: Sets = None,
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Curate pairs, train a reward model on them, and measure it on prompts that were set aside."""
+    from skyloom.core.report import render
+    from skyloom.core.run import open_run
+    from skyloom.reward.pipeline import run as run_all
+
+    config = _config(_source(data, source, as_train, max_rows), model, epochs, index, settings)
+    with open_run("reward.train", config, out, config.seed) as run:
+        evaluation = run_all(config, run)
+        render(run.path)
+        _tell(run, evaluation, as_json)
+
+
+@app.command("eval")
+def evaluate(
+    model: Trained,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="RewardBench's file; without it the preference world.")
+    ] = None,
+    max_length: Annotated[
+        int, typer.Option("--max-length", help="Longest input in tokens; 0: the model's own limit.")
+    ] = 0,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for results.json, tables.json, plots.json.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score RewardBench's sections with a trained model, beside the null baselines."""
+    from skyloom.app.output import print_json
+    from skyloom.core.metrics import write_evaluation
+    from skyloom.core.rng import stream
+    from skyloom.reward.evals import reward_bench
+    from skyloom.reward.pipeline import score_items
+
+    config = reward_bench.Config(path=data)
+    items = reward_bench.items(config)
+    loaded, tokenizer, settings = _load(model, max_length)
+    scores_N2 = score_items(loaded, tokenizer, items, settings)
+    report = reward_bench.report(items, scores_N2, stream(0, "evaluate"))
+    if out is not None:
+        write_evaluation(out, *report)
+    unscored = int((scores_N2 != scores_N2).any(axis=1).sum())
+    if as_json:
+        print_json({"items": len(items), "unscored": unscored, **report.evaluation.to_json()})
+    else:
+        _say([f"{len(items):,} pairs, {unscored:,} of them too long or not encodable (counted as wrong)"])
+        _say(_estimates(report.evaluation))
+
+
+@app.command()
+def score(
+    model: Trained,
+    data: Data,
+    source: Source = "",
+    max_rows: MaxRows = 0,
+    max_length: Annotated[
+        int, typer.Option("--max-length", help="Longest input in tokens; 0: the model's own limit.")
+    ] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="JSONL: file, row, chosen, rejected; without it only a summary.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score both sides of every pair of a file."""
+    from skyloom.app.output import print_json
+    from skyloom.core import store
+    from skyloom.core.stats import wilson
+    from skyloom.reward.evals._scoring import item_of, wins
+    from skyloom.reward.pipeline import score_items
+
+    places, pairs, rejected = _read(_source(data, source, as_train=True, max_rows=max_rows))
+    items = [item_of(pair, str(k)) for k, pair in enumerate(pairs)]
+    loaded, tokenizer, settings = _load(model, max_length)
+    scores_N2 = score_items(loaded, tokenizer, items, settings)
+    right = wilson(int(wins(items, scores_N2).sum()), len(items))
+    unscored = int((scores_N2 != scores_N2).any(axis=1).sum())
+    if out is not None:
+        rows = zip(places, scores_N2.tolist(), strict=True)
+        store.write_jsonl(
+            out, [{"file": f, "row": r, "chosen": _number(c), "rejected": _number(j)} for (f, r), (c, j) in rows]
+        )
+    if as_json:
+        counts = {"pairs": len(items), "rejected": rejected, "unscored": unscored}
+        print_json({**counts, "chosen_above_rejected": right._asdict()})
+    else:
+        _say([f"{len(items):,} pairs scored, {rejected:,} rows rejected, {unscored:,} pairs too long or not encodable"])
+        _say([f"chosen above rejected: {right.value:.1%} [{right.low:.1%}, {right.high:.1%}], n={right.n:,}"])
+
+
+def _source(data: Path, name: str, as_train: bool, max_rows: int) -> "SourceConfig":
+    """The source plug-in's config; raises BadInput where it does not read files or cannot be guessed."""
+    from skyloom.core import registry
+    from skyloom.reward.sources._files import FilesConfig
+
+    if not data.exists():
+        raise BadInput(f"--data {data}: no such file or directory")
+    module: Any = registry.load("reward.sources", name or _guess(data))  # Any: modules have no static type
+    if not issubclass(module.Config, FilesConfig):
+        raise BadInput(f"--source {name}: reads no files; name one of hh_rlhf, rmb, pairs_file, skywork_80k")
+    return module.Config(path=data.resolve(), as_train=as_train, max_rows=max_rows)
+
+
+def _guess(data: Path) -> str:
+    """The source by the keys of the first readable row."""
+    from skyloom.core.records import Raw
+    from skyloom.core.store import find_files, read_json_rows
+
+    first = next((raw for path in find_files(data)[:1] for raw in read_json_rows(path) if isinstance(raw, Raw)), None)
+    keys: set[str] = set(first.data) if first is not None else set()
+    if {"conversation_input", "reject"} <= keys:
+        return "rmb"
+    if {"chosen", "rejected"} <= keys and first is not None:
+        chosen = first.data["chosen"]
+        if isinstance(chosen, str) and chosen.startswith("\n\nHuman:"):
+            return "hh_rlhf"
+        return "skywork_80k" if isinstance(chosen, list) and keys == {"chosen", "rejected", "source"} else "pairs_file"
+    raise BadInput(
+        f"--data {data}: cannot tell what it is by its columns ({', '.join(sorted(keys)) or 'none'}); give --source"
+    )
+
+
+def _config(
+    source: "SourceConfig", model: str, epochs: int, index: Path | None, settings: Sequence[str] | None
+) -> "Config":
+    """Curation, training and a held-out evaluation for one source of files."""
+    from skyloom.core.config import override
+    from skyloom.core.llm.config import TINY, BackboneConfig
+    from skyloom.core.optim import TrainerConfig
+    from skyloom.reward.pipeline import Config
+    from skyloom.reward.settings import TrainConfig
+
+    tiny = model == TINY
+    config = Config(
+        collect=(source,),
+        curate=_chain(index),
+        train=TrainConfig(
+            backbone=BackboneConfig(model=model, max_length=512 if tiny else 4096),
+            optim=TrainerConfig(lr=1e-3 if tiny else 2e-6, device="auto"),
+            epochs=epochs,
+            batch_pairs=32 if tiny else 128,
+            budget=8192,
+            held_out_share=0.2,
+        ),
+    )
+    return override(config, settings or [])
+
+
+def _chain(index: Path | None) -> "tuple[PluginConfig, ...]":
+    from skyloom.reward.annotate import contamination as find_contamination
+    from skyloom.reward.annotate import control_tokens as find_control_tokens
+    from skyloom.reward.annotate import exact_duplicates as find_duplicates
+    from skyloom.reward.annotate import length as find_length
+    from skyloom.reward.decide import contamination, control_tokens, duplicates
+
+    leaks = (find_contamination.Config(index=index), contamination.Config()) if index is not None else ()
+    first = (find_control_tokens.Config(), control_tokens.Config(), find_duplicates.Config(), duplicates.Config())
+    return (*first, find_length.Config(), *leaks)
+
+
+def _load(
+    folder: Path, max_length: int
+) -> tuple[Any, Any, Any]:  # Any: RewardModel, tokenizer, TrainConfig; no torch import here
+    from skyloom.core.llm.config import BackboneConfig
+    from skyloom.reward.model import load_reward_model
+    from skyloom.reward.settings import TrainConfig
+
+    loaded, tokenizer = load_reward_model(folder)
+    limit = max_length or int(loaded.backbone.config.max_position_embeddings)
+    backbone = BackboneConfig(model=str(folder), max_length=limit)
+    return loaded, tokenizer, replace(TrainConfig(), backbone=backbone, budget=max(8192, 2 * limit))
+
+
+def _read(config: "SourceConfig") -> tuple[list[tuple[str, int]], list[Any], int]:  # Any: Pair
+    """(file and row of each pair, the pairs, rejected rows)."""
+    from skyloom.core import registry
+    from skyloom.core.errors import BadRow
+    from skyloom.core.records import Reject
+
+    module: Any = registry.module_of(config)  # Any: as above
+    places: list[tuple[str, int]] = []
+    pairs: list[Any] = []
+    rejected = 0
+    for raw in module.rows(config, 0):
+        try:
+            if isinstance(raw, Reject):
+                raise BadRow(raw.field, raw.reason)
+            pairs.append(module.to_record(raw.data))
+            places.append((raw.file, raw.row))
+        except BadRow:
+            rejected += 1
+    if not pairs:
+        raise BadInput(f"no usable pair, {rejected:,} rows rejected")
+    return places, pairs, rejected
+
+
+def _tell(run: "Run", evaluation: "Evaluation | None", as_json: bool) -> None:
+    """What a run did, in counts: rows read, rejected, kept, trained, and the accuracy."""
+    from skyloom.app.output import print_json
+
+    sources, waterfall = (_json(run.path / name) for name in ("collect/sources.json", "curate/waterfall.json"))
+    counts = _json(run.path / "train" / "counts.json") if evaluation is not None else None
+    if as_json:
+        whole = {"run": str(run.path), **sources, "waterfall": waterfall, "train": counts}
+        print_json({**whole, "evaluation": evaluation.to_json() if evaluation is not None else None})
+        return
+    lines: list[str] = []
+    for each in sources["sources"]:
+        note = ", a test split trained on purpose" if each["as_train"] and each["split"] == "test" else ""
+        lines.append(f"{each['label']}: {each['rows']:,} rows read, {each['rejected']:,} rejected{note}")
+        lines += [f"  rejected {count:,}: {reason}" for reason, count in each["reject_reasons"].items()]
+    lines.append(f"curated: {waterfall['kept']:,} kept of {waterfall['rows_in']:,}")
+    for step in waterfall["steps"]:
+        lines += [f"  {step['step']}: {reason} {count:,}" for reason, count in step["reasons"].items()]
+    if counts is not None and evaluation is not None:
+        lines.append(
+            f"trained: {counts['trained']:,} pairs, {counts['valid']:,} for validation, {counts['held_out']:,} held out"
+        )
+        lines += [f"  left out {count:,}: {reason}" for reason, count in counts["left_out"].items()]
+        lines += _estimates(evaluation)
+    _say([*lines, f"run: {run.path}"])
+
+
+def _estimates(evaluation: "Evaluation") -> list[str]:
+    named = [("", evaluation.headline), *(("null baseline ", each) for each in evaluation.baselines)]
+    named += [("  ", each) for each in evaluation.others]
+    return [f"{lead}{e.name}: {e.value:.1%} [{e.low:.1%}, {e.high:.1%}], n={e.n:,} ({e.method})" for lead, e in named]
+
+
+def _json(path: Path) -> Any:  # Any: JSON that a step wrote
+    from skyloom.core.records import Raw
+    from skyloom.core.store import read_json_rows
+
+    return next(raw.data for raw in read_json_rows(path) if isinstance(raw, Raw))
+
+
+def _number(value: float) -> float | None:
+    return value if value == value else None  # NaN: could not be scored
+
+
+def _say(lines: Iterable[str]) -> None:
+    Console(highlight=False, markup=False, soft_wrap=True).print("\n".join(lines))

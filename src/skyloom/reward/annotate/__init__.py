@@ -1,0 +1,1 @@
+"""Annotators of preference pairs, one file each."""

@@ -1,0 +1,1 @@
+"""Benchmarks of a reward model, one file each."""

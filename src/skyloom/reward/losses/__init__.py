@@ -1,0 +1,1 @@
+"""Losses of a reward model, one file each."""

@@ -1,0 +1,254 @@
+"""The reward loop: pairs in, a curated set, a reward model, and how far it can be trusted.
+
+Flow   collect -> curate -> train -> evaluate -> report, each a step of one run directory
+Run    skyloom run skywork_reward --smoke
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from skyloom.core import registry
+from skyloom.core.config import Config as BaseConfig
+from skyloom.core.config import PluginConfig
+from skyloom.core.errors import BadInput, BadRow
+from skyloom.core.execute import ExecuteConfig
+from skyloom.core.ledger.curate import curate, read_kept
+from skyloom.core.ledger.query import retractions
+from skyloom.core.ledger.rows import collect, source_inputs
+from skyloom.core.metrics import Evaluation, read_evaluation, write_evaluation
+from skyloom.core.records import SourceConfig
+from skyloom.core.rng import stream
+from skyloom.core.run import Run, content_of
+from skyloom.core.text.ngrams import Rule
+from skyloom.reward import planning
+from skyloom.reward.annotate import contamination
+from skyloom.reward.annotate.control_tokens import cut
+from skyloom.reward.evals import _scoring as scoring
+from skyloom.reward.evals import held_out
+from skyloom.reward.records import Pair
+from skyloom.reward.settings import EvalConfig, TrainConfig
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    from skyloom.reward.evals._scoring import Item
+
+VERSION: int = 1
+"""Raise it when a step's own code changes its output."""
+DEFECTS: dict[str, tuple[str, ...]] = {
+    "copy": ("duplicate",),
+    "near_copy": ("near_duplicate",),
+    "contradiction": ("contradicting_labels",),
+    "length": ("length_ratio",),
+    "artefact": ("control_token", "control_token_inseparable"),
+    "leak": ("contaminated_prompt", "contaminated_response"),
+    "wrong_label": ("contradicting_labels", "below_top_k"),
+}
+"""Defect of the preference world -> the reasons that count as having found it. No decider here looks for near copies."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config(BaseConfig):
+    """A whole run."""
+
+    collect: tuple[SourceConfig, ...]
+    curate: tuple[PluginConfig, ...] = ()
+    """Annotators and deciders in the order in which they run."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    evaluate: EvalConfig = field(default_factory=held_out.Config)
+    ngram: int = 8
+    """Words in a row that count as a benchmark leak (Skywork-Reward's script: 7 to 13)."""
+    contain: int = 6
+    """A benchmark prompt with fewer than `ngram` words is looked for inside texts from so many words on (ours)."""
+    planned_pairs: int = 0
+    """Pairs that `plan` counts with where the data is not at hand; 0 takes the world's rows."""
+    planned_tokens: int = 0
+    """Tokens of a pair, both sides, likewise; 0 takes the world's."""
+    execute: ExecuteConfig = field(default_factory=ExecuteConfig)
+    seed: int = 0
+
+
+def run(config: Config, run: Run) -> Evaluation:
+    """All steps, as far as they are not done; returns the evaluation. Raises BadInput and FailedWork of the steps."""
+    _refuse_own_benchmark(config)
+    collected = collect_step(config, run)
+    curated = curate_step(config, run, collected)
+    trained = train_step(config, run, curated)
+    return read_evaluation(evaluate_step(config, run, trained))
+
+
+def plan(config: Config) -> planning.Plan:
+    """Tokens, memory, hours and money of the training and the evaluation."""
+    return planning.plan(config.train, config.evaluate, config.collect, config.planned_pairs, config.planned_tokens)
+
+
+def collect_step(config: Config, run: Run) -> Path:
+    """Read all sources; a test split that is trained on purpose is noted in the manifest."""
+    on_purpose = [source for source in config.collect if source.as_train]
+    if on_purpose:
+        names = [str(registry.plugin_of(source)) for source in on_purpose]
+        run.note(trained_on_test_splits=list(names))
+
+    def work(out: Path) -> None:
+        collect(config.collect, Pair, out, config.execute)
+
+    return run.step("collect", work, config=config.collect, inputs=source_inputs(config.collect), version=VERSION)
+
+
+def curate_step(config: Config, run: Run, collected: Path) -> Path:
+    """Index the benchmark, run the chain, write what is kept and why, and, for worlds, what was planted against what was found."""
+    lists = retractions(run.path)
+
+    def work(out: Path) -> None:
+        chain = _with_index(config, out)
+        curate(
+            [collected],
+            chain,
+            out,
+            run.cache,
+            execute=config.execute,
+            retractions=lists[0] if lists else None,
+            mend=mend,
+            export=export,
+            defects=DEFECTS,
+        )
+
+    keyed = (*config.curate, config.evaluate, _Index(ngram=config.ngram, contain=config.contain))
+    inputs = [collected, *_inputs(config.evaluate), *_chain_inputs(config.curate), *lists]
+    return run.step("curate", work, config=keyed, inputs=inputs, version=VERSION)
+
+
+def train_step(config: Config, run: Run, curated: Path) -> Path:
+    """Train the reward model on the kept pairs."""
+
+    def work(out: Path) -> None:
+        from skyloom.reward.train import train  # torch is needed from here on
+
+        train(read_kept(curated), config.train, out)
+
+    return run.step("train", work, config=config.train, inputs=[curated], version=VERSION)
+
+
+def evaluate_step(config: Config, run: Run, trained: Path) -> Path:
+    """Score the benchmark with the trained model."""
+    chosen = _with_slice(config.evaluate, trained)
+
+    def work(out: Path) -> None:
+        from skyloom.reward.model import load_reward_model
+
+        model, tokenizer = load_reward_model(
+            trained / "model", replace(config.train.backbone, model=str(trained / "model"))
+        )
+        module = benchmark_of(chosen)
+        items = module.items(chosen)
+        scores_N2 = score_items(model, tokenizer, items, config.train)
+        report = module.report(items, scores_N2, stream(config.seed, "evaluate"))
+        write_evaluation(out, *report)
+
+    inputs = [trained, *_inputs(config.evaluate)]
+    return run.step("evaluate", work, config=(config.evaluate, config.train), inputs=inputs, version=VERSION)
+
+
+def score_items(model: Any, tokenizer: Any, items: "Sequence[Item]", config: TrainConfig) -> "Float[np.ndarray, 'N 2']":
+    """Scores of both sides of each item; NaN, hence wrong, where an item is too long or holds a special token.
+
+    `model` and `tokenizer` are a RewardModel and its tokenizer (Any: this module imports no torch).
+    """
+    from skyloom.reward.model import encode, pad_id_of, score_sides
+
+    scores_N2 = np.full((len(items), 2), np.nan)
+    at: list[int] = []
+    sides: list[Any] = []  # Any: SideIds
+    for k, item in enumerate(items):
+        try:
+            side = encode(tokenizer, item.pair)
+        except BadRow:
+            continue
+        if side.longest <= config.backbone.max_length:
+            at.append(k)
+            sides.append(side)
+    if not at:
+        raise BadInput("evaluation: no item could be scored; raise backbone.max_length")
+    scores_N2[at] = score_sides(model, sides, pad_id_of(tokenizer), config.budget)
+    return scores_N2
+
+
+def mend(kept: pl.DataFrame) -> pl.DataFrame:
+    """Apply the ledger's verdicts to the text: flip swaps the sides, repair cuts them before their first control token."""
+    flip, repair = (pl.col("action").cast(pl.String) == word for word in ("flip", "repair"))
+    swapped = kept.with_columns(
+        pl.when(flip).then(pl.col(other)).otherwise(pl.col(own)).alias(own)
+        for stem in ("", "score_")
+        for own, other in ((f"{stem}chosen", f"{stem}rejected"), (f"{stem}rejected", f"{stem}chosen"))
+    )
+    return swapped.with_columns(
+        pl.when(repair).then(pl.col(side).map_elements(cut, return_dtype=pl.String)).otherwise(pl.col(side)).alias(side)
+        for side in ("chosen", "rejected")
+    )
+
+
+def export(row: Mapping[str, Any]) -> Mapping[str, Any]:  # Any: column values
+    """A kept pair as `datasets` and TRL load it: two conversations, and where it came from."""
+    prompt = [{"role": turn["role"], "content": turn["content"]} for turn in row["prompt"]]
+    sides = {side: [*prompt, {"role": "assistant", "content": row[side]}] for side in ("chosen", "rejected")}
+    return {**sides, "source": row["source"], "category": row["category"], "weight": row["weight"]}
+
+
+def benchmark_of(config: EvalConfig) -> ModuleType:
+    """The benchmark's module: items(config) and report(items, scores_N2, rng)."""
+    return registry.module_of(config)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Index(BaseConfig):
+    """What the index of the benchmark depends on beside the benchmark."""
+
+    ngram: int
+    contain: int
+
+
+def _with_index(config: Config, out: Path) -> list[PluginConfig]:
+    """The chain, with the benchmark's own index where a contamination annotator names none."""
+    if not any(isinstance(each, contamination.Config) and each.index is None for each in config.curate):
+        return list(config.curate)
+    if isinstance(config.evaluate, held_out.Config):
+        raise BadInput(
+            "curate: contamination needs a benchmark or an index; held-out pairs are carved only after curation"
+        )
+    items = benchmark_of(config.evaluate).items(config.evaluate)
+    file = out / "benchmark.npz"
+    scoring.build_index(items, Rule(n=config.ngram, contain=min(config.contain, config.ngram))).save(file)
+    chain = (
+        replace(each, index=file) if isinstance(each, contamination.Config) and each.index is None else each
+        for each in config.curate
+    )
+    return list(chain)
+
+
+def _refuse_own_benchmark(config: Config) -> None:
+    """A model that was trained on a benchmark's file may not be reported on that file."""
+    trained = {content_of(path) for path in source_inputs([source for source in config.collect if source.as_train])}
+    for path in _inputs(config.evaluate):
+        if content_of(path) in trained:
+            raise BadInput(f"{path}: is trained on (as_train), so nothing is reported on it; evaluate on other data")
+
+
+def _with_slice(config: EvalConfig, trained: Path) -> EvalConfig:
+    if isinstance(config, held_out.Config) and config.path is None:
+        return replace(config, path=trained / "held_out.parquet")
+    return config
+
+
+def _inputs(config: PluginConfig) -> tuple[Path, ...]:
+    read: Callable[[PluginConfig], tuple[Path, ...]] | None = getattr(registry.module_of(config), "inputs", None)
+    return read(config) if read is not None else ()
+
+
+def _chain_inputs(chain: Sequence[PluginConfig]) -> tuple[Path, ...]:
+    return tuple(path for config in chain for path in _inputs(config))

@@ -1,0 +1,48 @@
+"""Settings of training and evaluation: torch-free, so that recipes and plans can import them.
+
+Flow   recipes build them; train.py, evals and pipeline.py obey them
+Run    skyloom run skywork_reward --set train.optim.lr=1e-3
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from skyloom.core.config import Config, PluginConfig
+from skyloom.core.llm.config import BackboneConfig
+from skyloom.core.losses import LossConfig
+from skyloom.core.optim import TrainerConfig
+from skyloom.reward.losses import bradley_terry
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig(Config):
+    """How a reward model is trained."""
+
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    optim: TrainerConfig = field(default_factory=TrainerConfig)
+    loss: LossConfig = field(default_factory=bradley_terry.Config)
+    epochs: int = 2
+    """Passes over the pairs, at least 1."""
+    batch_pairs: int = 128
+    """Pairs of one update."""
+    budget: int = 8192
+    """Most tokens of one padded micro-batch, both sides counted; how pairs fall into micro-batches changes no gradient."""
+    over_long: Literal["drop", "refuse"] = "drop"
+    """A pair with a side above `backbone.max_length` tokens: dropped and counted, or an error. Nothing is ever truncated."""
+    valid_share: float = 0.1
+    """Share of the prompts on which the checkpoint is chosen, above 0 and below 1; their pairs are not trained on."""
+    held_out_share: float = 0.0
+    """Share of the prompts set aside before anything else, for evals/held_out.py; 0 sets none aside."""
+    evaluations: int = 8
+    """How often the validation slice is scored during training, at least 1."""
+    language_weight: float = 0.0
+    """Weight of next-token cross-entropy on the chosen conversation beside the reward loss (GRM, Yang et al. 2024, arXiv
+    2406.10216, eq. 6): what lets random weights learn to read. Needs a backbone whose embeddings are tied."""
+    language_epochs: int = 0
+    """Passes with the next-token loss alone before the reward loss joins: `tiny` has no pretraining, a hub model needs none."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvalConfig(PluginConfig):
+    """Base config of a benchmark (`reward/evals/x.py`): `items(config)` and `report(config, items, scores)`."""
