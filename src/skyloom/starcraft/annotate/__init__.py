@@ -1,0 +1,1 @@
+"""Annotators of recorded games, one file each."""

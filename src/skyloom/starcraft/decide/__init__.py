@@ -1,0 +1,1 @@
+"""Deciders over recorded games, one file each."""

@@ -1,0 +1,1 @@
+"""Matches with an interval, one file each."""

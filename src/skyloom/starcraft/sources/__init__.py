@@ -1,0 +1,1 @@
+"""Recorded games, one kind a file."""
