@@ -1,6 +1,6 @@
 """Run directories: every step of a loop is a folder that is whole or absent, and is not computed twice.
 
-A step's key hashes its name, configs, version and the content of its inputs. Its work happens in a hidden folder that survives a
+A step's key hashes its name, configs, version, the run's seed and the content of its inputs. Its work happens in a hidden folder that survives a
 kill (`.collect-<key>`), so long work resumes from its own partial files; when the work returns, every file is hashed into
 `step.json` and the folder takes its name in one rename. Running the same command again skips what is finished, resumes what was cut,
 and redoes only the steps whose key changed.
@@ -57,7 +57,8 @@ class Run:
         configs = (config,) if isinstance(config, Config) else tuple(config)
         parts = {f"config.{k}": fingerprint(each) for k, each in enumerate(configs)}
         parts |= {f"input.{k}": content_of(path) for k, path in enumerate(inputs)}
-        key = store.digest({"step": name, "version": str(version), **parts})
+        seed = str(self._manifest["seed"])  # every step may draw from it
+        key = store.digest({"step": name, "version": str(version), "seed": seed, **parts})
         final = self.path / name
         if _finished(final, key):
             return final
