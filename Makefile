@@ -11,6 +11,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --constraint constraints.txt
 
+# The game engine is compiled once a machine, before the test workers start.
+WARM := $(BIN)/python -c 'from skyloom.arena.engine.kernels import load; load(print)'
+
 .PHONY: demo test check prove bench regold clean
 .DEFAULT_GOAL := demo
 
@@ -38,7 +41,7 @@ demo: $(VENV)/.demo
 	$(BIN)/skyloom demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m skyloom.arena.warm
+	@$(WARM)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not prove"
 
 check: $(VENV)/.dev
@@ -49,7 +52,7 @@ check: $(VENV)/.dev
 	$(BIN)/python tests/caps.py
 
 prove: $(VENV)/.dev
-	$(BIN)/python -m skyloom.arena.warm
+	@$(WARM)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m prove --timeout 3600
 
 bench: $(VENV)/.bench

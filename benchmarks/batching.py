@@ -91,7 +91,7 @@ def main() -> None:
     quick = "--quick" in sys.argv[1:]
     torch.set_num_threads(1 if quick else min(THREADS, os.cpu_count() or 1))
     torch.manual_seed(0)
-    data, repeats = rows(400 if quick else 2000), 2 if quick else 5
+    data, repeats = rows(400 if quick else 1000), 2 if quick else 3
     total = sum(len(row) for row in data)
     shape = LlamaConfig(
         vocab_size=300, hidden_size=48 if quick else 128, intermediate_size=128 if quick else 352, num_hidden_layers=2,

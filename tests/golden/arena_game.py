@@ -46,5 +46,5 @@ def play(loops):
 
 
 if __name__ == "__main__":
-    marks = [int(text) for text in sys.argv[1:]] or [30, 2000, 6000]
+    marks = [int(text) for text in sys.argv[1:]] or [30, 1500, 3000]
     sys.stdout.write(json.dumps({str(loops): play(loops) for loops in marks}) + "\n")

@@ -1,4 +1,7 @@
-"""Loss curve of a small MLP on a fixed regression, 60 updates of two micro-batches; no dropout, whose draws differ between builds of torch."""
+"""Loss curve of a small MLP on a fixed regression, 60 updates of two micro-batches.
+
+No dropout: its draws differ between builds of torch.
+"""
 
 import tempfile
 from pathlib import Path

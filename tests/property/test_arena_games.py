@@ -45,7 +45,7 @@ def is_sound(state):
         assert state[b + L.P_STRUCTURES] == sum(spec.TYPES[state[u]].size > 0 for u in mine)
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(seed=st.integers(0, 2**32), rich=st.booleans())
 def test_what_the_masks_allow_the_game_accepts(seed, rich):
     games = match.Games("basin", (seed,), max_loops=1500)

@@ -39,7 +39,7 @@ def test_reflexive(text: str) -> None:
 @given(ANSWERS)
 def test_extraction_never_raises_and_answers_stand_in_the_text(text: str) -> None:
     found = find(text)
-    assert found is None or found.answer in text
+    assert found is None or all(part in text for part in found.answer.split(", "))  # a row of boxes is joined
 
 
 @settings(max_examples=60, deadline=None)

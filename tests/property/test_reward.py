@@ -1,5 +1,6 @@
 """Readers of preference data meet anything: a pair, a counted reject, or one line for the person, never a crash."""
 
+import contextlib
 import json
 import string
 
@@ -18,10 +19,23 @@ from skyloom.reward.world.defects import Sides
 SOURCES = (hh_rlhf, pairs_file, rmb, skywork_80k)
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
 TURN = st.fixed_dictionaries(
-    {"role": st.sampled_from(["user", "assistant", "system", "tool"]) | LEAVES, "content": st.text(max_size=12) | LEAVES}
+    {
+        "role": st.sampled_from(["user", "assistant", "system", "tool"]) | LEAVES,
+        "content": st.text(max_size=12) | LEAVES,
+    }
 )
 VALUES = LEAVES | st.lists(TURN | LEAVES, max_size=4) | TURN
-NAMES = ["chosen", "rejected", "prompt", "reject", "conversation_input", "source", "messages", "category", "score_chosen"]
+NAMES = [
+    "chosen",
+    "rejected",
+    "prompt",
+    "reject",
+    "conversation_input",
+    "source",
+    "messages",
+    "category",
+    "score_chosen",
+]
 ROWS = st.dictionaries(st.sampled_from(NAMES), VALUES | st.text("\n HumanAssistant:", max_size=60))
 TEXT = st.text(string.printable, max_size=60)
 
@@ -53,17 +67,19 @@ def test_random_bytes_are_counted_or_told(tmp_path, data, suffix):
             continue
         for raw in found:
             if isinstance(raw, Raw):
-                try:
+                with contextlib.suppress(BadRow):
                     source.to_record(raw.data)
-                except BadRow:
-                    pass
 
 
-@given(st.lists(st.text(string.ascii_letters + " ?\n", min_size=1, max_size=30).filter(str.strip), min_size=3, max_size=7))
+@given(
+    st.lists(st.text(string.ascii_letters + " ?\n", min_size=1, max_size=30).filter(str.strip), min_size=3, max_size=7)
+)
 def test_hh_transcripts_round_trip(texts):
     texts = [text.strip() for text in texts[: (len(texts) - 1) // 2 * 2 + 1]]  # user first, user last
     lead = "".join(f"\n\n{('Human', 'Assistant')[k % 2]}: {text}" for k, text in enumerate(texts))
-    made = hh_rlhf.to_record(json.loads(json.dumps({"chosen": f"{lead}\n\nAssistant: yes", "rejected": f"{lead}\n\nAssistant: no"})))
+    made = hh_rlhf.to_record(
+        json.loads(json.dumps({"chosen": f"{lead}\n\nAssistant: yes", "rejected": f"{lead}\n\nAssistant: no"}))
+    )
     assert [turn.content for turn in made.prompt] == texts
     assert all(isinstance(turn, Message) for turn in made.prompt)
 

@@ -77,12 +77,11 @@ def load_map(name: str) -> GameMap:
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.is_file():
         raise BadInput(f"unknown map {name!r}; known: {', '.join(names())}, or the path of a .toml file")
-    return _load(path, path.stat().st_mtime_ns)
+    return _load(path, path.read_bytes())
 
 
 @functools.lru_cache(maxsize=32)
-def _load(path: Path, _changed: int) -> GameMap:
-    data = path.read_bytes()
+def _load(path: Path, data: bytes) -> GameMap:
     try:
         raw = tomllib.loads(data.decode("utf-8"), parse_float=Decimal)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -136,10 +135,17 @@ def _list(path: Path, key: str, value: object) -> list[object]:
 def _place(path: Path, key: str, kind: int, pair: object) -> Place:
     """A place in half cells; anything else would not lie on the grid."""
     numbers = cast(list[object], pair) if isinstance(pair, list) else []
-    if len(numbers) != 2 or not all(isinstance(n, int | Decimal) and (Decimal(n) * 2) % 1 == 0 for n in numbers):
+    if len(numbers) != 2 or not all(_is_half_cell(n) for n in numbers):
         raise BadInput(f"{path}: {key}: {pair!r} is not a pair of half cells such as [12.5, 12.5]")
     x, y = (int(Decimal(str(n)) * ONE) for n in numbers)
     return Place(kind, x, y)
+
+
+def _is_half_cell(number: object) -> bool:
+    if not isinstance(number, int | Decimal):
+        return False
+    exact = Decimal(number)
+    return exact.is_finite() and abs(exact) < LARGEST_MAP and exact * 2 % 1 == 0
 
 
 def _resource(path: Path, item: object, rules: Rules) -> Place:

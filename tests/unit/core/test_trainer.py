@@ -170,7 +170,7 @@ def test_divergence_stops_the_run_and_spares_the_weights(tmp_path, bad):
         for _ in trainer.steps():
             trainer.step([torch.ones(1, 2)], lambda rows: LossOut(model(rows).sum() * bad, {}), 1)
     assert torch.equal(model.weight, before)
-    assert (tmp_path / "metrics.jsonl").read_bytes() in (b"",) if (tmp_path / "metrics.jsonl").exists() else True
+    assert not (tmp_path / "metrics.jsonl").exists() or (tmp_path / "metrics.jsonl").read_bytes() == b""
 
 
 def test_other_settings_in_the_same_folder_are_refused(tmp_path):
@@ -198,3 +198,19 @@ def test_a_loop_that_forgets_its_step_is_a_bug(tmp_path):
     trainer = Trainer(nn.Linear(2, 1), CONFIG, total_steps=2, workdir=tmp_path)
     with pytest.raises(RuntimeError, match="0 updates instead of one"):
         list(trainer.steps())
+
+
+def test_bfloat16_learns_and_keeps_the_weights_in_float32(tmp_path):
+    whole = train(tmp_path / "a", config=TrainerConfig(lr=0.05, threads=1, seed=3))
+    half = train(tmp_path / "b", config=TrainerConfig(lr=0.05, threads=1, seed=3, dtype="bfloat16"))
+    assert {value.dtype for value in half.model.state_dict().values()} == {torch.float32}
+    assert not torch.equal(weights(half), weights(whole))
+    first, last = ([json.loads(line)["loss"] for line in (tmp_path / "b" / "metrics.jsonl").open()][k] for k in (0, -1))
+    assert last < first
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
+def test_a_gpu_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(BadInput, match="torch sees no GPU"):
+        Trainer(nn.Linear(2, 1), TrainerConfig(device="cuda"), total_steps=1, workdir=tmp_path)
+    assert Trainer(nn.Linear(2, 1), TrainerConfig(device="auto"), total_steps=1, workdir=tmp_path).device.type == "cpu"

@@ -131,7 +131,8 @@ class MacroBot:
     def _supply(self, scene: "Scene", skip: int) -> Iterator[spec.Action]:
         coming = scene.count(DEPOT, done=False) + scene.planned(DEPOT)
         cap = scene.cap + 8 * coming
-        wanted = scene.used + self._config.supply_margin >= cap and cap < 200
+        barred = scene.count(DEPOT) + coming == 0 and scene.bank >= 250  # no barracks without a depot
+        wanted = barred or (scene.used + self._config.supply_margin >= cap and cap < 200)
         if wanted and scene.bank >= 100:
             yield from self._build(scene, "build_supply_depot", DEPOT, skip)
 

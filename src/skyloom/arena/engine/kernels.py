@@ -88,7 +88,7 @@ def _load(progress: Callable[[str], None] | None) -> Kernels:
     if not _setting("DISABLE_JIT"):
         folder = cache_dir()
         with _locked(folder / "lock"):
-            if progress is not None and not any(folder.rglob("*.nbi")):
+            if progress is not None and len(list(folder.rglob("*.nbi"))) < len(_ENTRIES):
                 progress("compiling the game engine (once on this machine, about half a minute)")
             functions = [_compile(function, signature, folder) for function, signature in _ENTRIES]
     return Kernels(*cast(list[Callable[..., None]], functions))  # pyright: ignore[reportArgumentType]
