@@ -13,7 +13,7 @@ from skyloom.recipes.reward.skywork_reward import smoke
 from skyloom.reward import pipeline
 
 SMALL = (
-    "collect.world.rows=700",
+    "collect.world.rows=500",
     "collect.world.eval_rows=120",
     "evaluate.world.rows=120",
     "train.epochs=1",
@@ -39,8 +39,10 @@ def test_every_row_is_accounted_for(finished):
     folder, _ = finished
     waterfall, counts = read(folder / "curate" / "waterfall.json"), read(folder / "train" / "counts.json")
     dropped = sum(step["dropped"] for step in waterfall["steps"])
-    assert waterfall["rows_in"] == 700 == waterfall["kept"] + dropped
-    assert counts["trained"] + counts["valid"] + sum(counts["left_out"].values()) == counts["pairs"] == waterfall["kept"]
+    assert waterfall["rows_in"] == 500 == waterfall["kept"] + dropped
+    assert (
+        counts["trained"] + counts["valid"] + sum(counts["left_out"].values()) == counts["pairs"] == waterfall["kept"]
+    )
 
 
 def test_planted_defects_are_found(finished):
@@ -81,12 +83,13 @@ def test_the_same_command_again_does_nothing_and_a_threshold_redoes_no_annotator
         other = override(config, ["curate.top_k.share=0.5"])
         pipeline.curate_step(other, run, folder / "collect")
         assert {path: path.stat().st_mtime_ns for path in run.cache.rglob("*.parquet")} == cached
-    assert read(folder / "curate" / "waterfall.json")["kept"] < 700 * 0.5
+    assert read(folder / "curate" / "waterfall.json")["kept"] < 500 * 0.5
 
 
 def pairs_file(folder, name="pairs.jsonl"):
     rows = [
-        {"prompt": f"Say the word {k}.", "chosen": f"good {k}", "rejected": f"bad {k} {'!' * (k % 3)}"} for k in range(150)
+        {"prompt": f"Say the word {k}.", "chosen": f"good {k}", "rejected": f"bad {k} {'!' * (k % 3)}"}
+        for k in range(150)
     ]
     rows += [{"prompt": "p", "chosen": "same", "rejected": "same"}, rows[0]]
     file = folder / name
@@ -97,7 +100,9 @@ def pairs_file(folder, name="pairs.jsonl"):
 def test_train_eval_and_score_on_a_file(tmp_path):
     file, run = pairs_file(tmp_path), tmp_path / "run"
     small = ["--set", "train.backbone.hidden=16", "--set", "train.backbone.layers=1", "--set", "train.optim.lr=1e-2"]
-    result = CliRunner().invoke(app, ["train", "--data", str(file), "--out", str(run), "--epochs", "2", "--json", *small])
+    result = CliRunner().invoke(
+        app, ["train", "--data", str(file), "--out", str(run), "--epochs", "2", "--json", *small]
+    )
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     assert (told["sources"][0]["rows"], told["sources"][0]["rejected"]) == (151, 1)

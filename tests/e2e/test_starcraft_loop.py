@@ -9,6 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from skyloom.app.cli import app
+from skyloom.core.config import override
+from skyloom.core.execute import ExecuteConfig
 from skyloom.core.ledger.query import why
 from skyloom.core.metrics import read_evaluation
 from skyloom.core.optim import TrainerConfig
@@ -42,6 +44,7 @@ def tiny() -> ScConfig:
             keep_no_ops=0.2,
         ),
         evaluate=WinRateConfig(games=2, null_games=2, max_loops=200),
+        execute=ExecuteConfig(),
     )
 
 
@@ -79,12 +82,15 @@ def test_a_finished_run_computes_nothing(run_dir: Path, monkeypatch: pytest.Monk
         pipeline.run(tiny(), run)
 
 
-def test_another_seed_trains_again_but_collects_nothing(run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_another_training_setting_collects_nothing_again(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     shutil.copytree(run_dir, tmp_path / "other")
-    monkeypatch.setattr(pipeline, "collect", lambda *args: pytest.fail("collected again"))
+    monkeypatch.setattr(pipeline, "collect", lambda *_args: pytest.fail("collected again"))
     before = output_digests(run_dir)
-    with open_run("scc.tiny", replace(tiny(), seed=1), tmp_path / "other", 1) as run:
-        pipeline.run(replace(tiny(), seed=1), run)
+    config = override(tiny(), ["train.updates=3"])
+    with open_run("scc.tiny", config, tmp_path / "other", 0) as run:
+        pipeline.run(config, run)
     after = output_digests(tmp_path / "other")
     assert [name for name in before if before[name] != after[name]] == ["evaluate", "train"]
 

@@ -81,7 +81,7 @@ def test_a_balanced_content_comes_back(text):
         assert last_boxed(f"so $\\boxed{{{text}}}$.") == text.strip()
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     st.one_of(
         st.binary(max_size=400),

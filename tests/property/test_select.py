@@ -37,7 +37,7 @@ def test_the_best_of_each_group_equal_the_plain_sort(rows, share):
     code_N, _ = codes_of(pl.Series("g", [row[0] for row in rows], dtype=pl.String))
     value_N = np.array([row[1] for row in rows], np.float64)
     alive_N = np.array([row[2] for row in rows], bool)
-    best = best_of_groups(code_N, value_N, alive_N, lambda group, size: int(np.ceil(share * size)))
+    best = best_of_groups(code_N, value_N, alive_N, lambda _group, size: int(np.ceil(share * size)))
     for group in set(code_N.tolist()):
         members = [k for k in range(len(rows)) if code_N[k] == group and alive_N[k]]
         ranked = sorted(members, key=lambda k: (-value_N[k], k))

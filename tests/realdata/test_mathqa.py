@@ -3,9 +3,9 @@
 import json
 from collections import Counter
 
-import pytest
+import polars as pl
 
-from skyloom.core.ledger.rows import collect
+from skyloom.core.ledger.rows import collect, row_parts
 from skyloom.mathqa.annotate import contamination
 from skyloom.mathqa.benchmark import index_of, nulls
 from skyloom.mathqa.evals import gsm8k as gsm8k_test
@@ -31,8 +31,8 @@ def test_math_is_read_whole_by_level(real_data, tmp_path):
     items = math_test.items(math_test.Config(path=real_data / "math/MATH/test.jsonl"))
     assert len(items) == 5_000
     assert Counter(item.level for item in items) == {1: 437, 2: 894, 3: 1131, 4: 1214, 5: 1324}
-    train = Counter(math_hendrycks.to_record(row).level for row in _rows(real_data / "math/MATH/train.jsonl"))
-    assert train[None] == 2
+    frame = pl.concat([pl.read_parquet(part) for part in row_parts([tmp_path])])
+    assert frame["level"].null_count() == 2, "two rows say Level ?"
 
 
 def test_stored_outputs_are_graded_as_their_authors_did(real_data):
@@ -50,21 +50,18 @@ def test_null_baselines_of_gsm8k_are_low(real_data):
     assert {each.n for each in told} == {1_319}
 
 
-def test_math_train_and_test_share_the_two_known_problems(real_data):
-    import polars as pl
-
+def test_math_train_and_test_share_the_two_known_problems(real_data, tmp_path):
+    subjects = ("Algebra", "Precalculus")
     items = math_test.items(math_test.Config(path=real_data / "math/MATH/test.jsonl"))
     known = {"test/algebra/636", "test/precalculus/24307"}
     ids = {f"math/{k}" for k, row in enumerate(_rows(real_data / "math/MATH/test.jsonl")) if row["id"] in known}
     train = [row["problem"] for row in _rows(real_data / "math/MATH/train.jsonl")]
+    index_of([item for item in items if item.subject in subjects], 30).save(tmp_path / "index.npz")
     frame = pl.DataFrame({"question": train, "response": [""] * len(train), "seed_question": train})
-    path = real_data / "nowhere"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contamination.NgramIndex, "load", lambda _: index_of(items, 30))
-        got = contamination.annotate(frame, contamination.Config(index=path))
+    got = contamination.annotate(frame, contamination.Config(index=tmp_path / "index.npz"))
     hit = got.filter(pl.col("contamination.hits") > 0)
     assert ids <= set(hit["contamination.item"])
-    assert 2 <= hit.height < 400
+    assert 2 <= hit.height < 200
 
 
 def _rows(path):

@@ -7,8 +7,11 @@ from typing import Any
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
-from skyloom.core.records import Raw, Reject
+from skyloom.app.cli import app
+from skyloom.core.ledger.rows import collect
+from skyloom.starcraft.records import Game
 from skyloom.starcraft.replay.decode import ReplayError, decode
 from skyloom.starcraft.replay.tables import counts, read_tables, write_tables
 from skyloom.starcraft.replay.tracker import KINDS
@@ -98,12 +101,30 @@ def test_a_cut_file_is_refused_with_its_name(tmp_path: Path, cut: float):
         decode(path)
 
 
-def test_the_source_counts_rejects_and_rows(tmp_path: Path):
+def test_a_folder_of_replays_is_collected_and_its_rejects_are_counted(tmp_path: Path):
     for name in (*RESUMED, "4.3.0.64469__1", "2.1.4__Catallena_LE"):
-        (tmp_path / f"{name}.SC2Replay").symlink_to(DATA / "replays_sc2reader" / f"{name}.SC2Replay")
-    found = list(sc2replay.rows(sc2replay.Config(path=tmp_path), 0))
-    rejects = [each for each in found if isinstance(each, Reject)]
-    assert [each.field for each in rejects] == ["resumed_game", "resumed_game"]
-    games = [sc2replay.to_record(each.data) for each in found if isinstance(each, Raw)]
-    assert [game.winner for game in games] == [1, 2]
-    assert all(side.commands >= 0 and side.race in ("Terran", "Protoss", "Zerg") for g in games for side in g.sides)
+        (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / f"{name}.SC2Replay").symlink_to(DATA / "replays_sc2reader" / f"{name}.SC2Replay")
+    (report,) = collect([sc2replay.Config(path=tmp_path / "in")], Game, tmp_path / "out")
+    assert (report.rows, report.rejected) == (2, 2)
+    assert list(report.reject_reasons) == ["resumed_game: the tracker stream belongs to the game before it was resumed"]
+    rows = pl.concat([pl.read_parquet(path) for path in sorted((tmp_path / "out" / "rows").glob("*.parquet"))])
+    assert rows["winner"].to_list() == [1, 2]
+    sides = rows.explode("sides").unnest("sides")
+    assert set(sides["race"]) <= {"Terran", "Protoss", "Zerg"}
+    assert (sides["commands"] >= 0).all()
+
+
+def test_the_command_prints_counted_results(tmp_path: Path):
+    path = DATA / "replays" / "tvt-001.SC2Replay"
+    done = CliRunner().invoke(app, ["starcraft", "replay", str(path), "--out", str(tmp_path), "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["winner"] == "MaSa"
+    assert told["counts"]["commands"] == index()["tvt-001"]["events"]["commands"]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "header.json",
+        "commands.parquet",
+        "tracker.parquet",
+        "player_stats.parquet",
+    }

@@ -109,9 +109,13 @@ def _numba() -> str:
     import numba
 
     started = time.perf_counter()
-    if numba.njit(lambda x: x + 1)(41) != 42:
+    if numba.njit(_one_more)(41) != 42:
         raise RuntimeError("a compiled function gave a wrong answer")
     return f"numba {numba.__version__} compiled in {time.perf_counter() - started:.1f} s"
+
+
+def _one_more(number: int) -> int:
+    return number + 1
 
 
 def _parquet() -> str:

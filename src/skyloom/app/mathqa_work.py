@@ -98,6 +98,7 @@ def synthesize(config: MathConfig, out: Path) -> Path:
             config=config.collect,
             inputs=source_inputs(config.collect),
         )
+        pipeline.note_test_splits(run, seeds)
         return run.step(
             "synthesize",
             lambda folder: pipeline.make_rows(config, (seeds,), folder),
@@ -171,7 +172,7 @@ class Grades(NamedTuple):
     file: Path
     rows: int
     equal: int
-    rejected: int
+    rejects: tuple[Reject, ...]
 
 
 def grade(file: Path, out: Path | None) -> Grades:
@@ -182,7 +183,7 @@ def grade(file: Path, out: Path | None) -> Grades:
         raise BadInput(f"{file}: no such file")
     target: Path = out or file.with_name(f"{file.name.partition('.')[0]}.graded.jsonl")
     counts = grade_file(file, target)
-    return Grades(target, counts.rows, counts.equal, counts.rejected)
+    return Grades(target, counts.rows, counts.equal, tuple(counts.rejects))
 
 
 def show_counts(grades: Grades, as_json: bool) -> None:
@@ -190,13 +191,18 @@ def show_counts(grades: Grades, as_json: bool) -> None:
     from skyloom.core.stats import wilson
 
     if as_json:
-        print_json({**grades._asdict(), "file": str(grades.file)})
+        rejects = [each._asdict() for each in grades.rejects]
+        print_json({"file": str(grades.file), "rows": grades.rows, "equal": grades.equal, "rejects": rejects})
         return
     share: str = ""
     if grades.rows:
         told = wilson(grades.equal, grades.rows)
         share = f", {told.value:.3f} [{told.low:.3f}, {told.high:.3f}]"
-    show.say(f"{grades.equal:,} of {grades.rows:,} rows equal{share}; {grades.rejected:,} rows rejected: {grades.file}")
+    show.say(
+        f"{grades.equal:,} of {grades.rows:,} rows equal{share}; {len(grades.rejects):,} rows rejected: {grades.file}"
+    )
+    for each in grades.rejects[:10]:
+        show.say(f"  {each.file}: row {each.row}: {each.field or 'row'}: {each.reason}")
 
 
 # --- sft ------------------------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ Sets = Annotated[
 ]
 Index = Annotated[Path | None, typer.Option("--index", help="A benchmark index (.npz) to decontaminate against.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-TINY_EPOCHS: int = 3
+DEFAULT_EPOCHS: int = 2
 
 
 @app.command()
@@ -69,7 +69,7 @@ def train(
     model: Model = "tiny",
     index: Index = None,
     max_rows: MaxRows = 0,
-    epochs: Epochs = TINY_EPOCHS,
+    epochs: Epochs = DEFAULT_EPOCHS,
     settings: Sets = None,
     out: Out = None,
     as_json: AsJson = False,
@@ -207,7 +207,7 @@ def _config(
         collect=(source,),
         curate=_chain(index),
         train=TrainConfig(
-            backbone=BackboneConfig(model=model, max_length=512 if tiny else 4096),
+            backbone=BackboneConfig(model=model, max_length=512 if tiny else 4096, hidden=64),
             optim=TrainerConfig(lr=1e-3 if tiny else 2e-6, device="auto"),
             epochs=epochs,
             batch_pairs=32 if tiny else 128,

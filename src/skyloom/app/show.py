@@ -107,6 +107,8 @@ def trail(found: Trail, as_json: bool) -> None:
         return
     console = Console()
     state = "[green]kept[/green]" if found.kept else "[red]dropped[/red]"
+    if not found.decision:
+        state = "collected; what was made from it was curated in its place"
     console.print(f"[bold]{found.shown}[/bold] (row {found.row}): {state}")
     for title, values in (
         ("record", found.record),
@@ -115,13 +117,14 @@ def trail(found: Trail, as_json: bool) -> None:
         ("planted truth", found.truth),
     ):
         _mapping(console, title, values)
-    table = Table("decider", "action", "reason", title="verdicts, in order", title_justify="left")
-    for ruling in found.rulings:
-        table.add_row(ruling.decider, ruling.action, escape(ruling.reason or ""))
-    console.print(table)
+    if found.rulings:
+        table = Table("decider", "action", "reason", title="verdicts, in order", title_justify="left")
+        for ruling in found.rulings:
+            table.add_row(ruling.decider, ruling.action, escape(ruling.reason or ""))
+        console.print(table)
     for title, rows in (("made from", found.parents), ("made into", found.children), ("used by", found.used_by)):
         if rows:
-            console.print(f"{title}: {', '.join(rows)}")
+            console.print(f"{title}: {', '.join(rows)}", highlight=False)
 
 
 def differences(run_a: Path, run_b: Path, found: Sequence[Difference], limit: int, as_json: bool) -> None:

@@ -1,9 +1,9 @@
 """Run directories: every step of a loop is a folder that is whole or absent, and is not computed twice.
 
-A step's key hashes its name, configs, version, the run's seed and the content of its inputs. Its work happens in a hidden folder that survives a
-kill (`.collect-<key>`), so long work resumes from its own partial files; when the work returns, every file is hashed into
-`step.json` and the folder takes its name in one rename. Running the same command again skips what is finished, resumes what was cut,
-and redoes only the steps whose key changed.
+A step's key hashes its name, configs, version, the run's seed and the content of its inputs. Its work happens in a hidden
+folder that survives a kill (`.collect-<key>`), so long work resumes from its own partial files; when the work returns, every file
+is hashed into `step.json` and the folder takes its name in one rename. Running the same command again skips what is finished,
+resumes what was cut, and redoes only the steps whose key changed.
 
 Layout   run.json (recipe, config, seed, versions, timings)   .lock
          collect/ curate/ train/ evaluate/ ...  each with step.json {key, digest, files}

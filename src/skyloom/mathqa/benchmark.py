@@ -18,6 +18,8 @@ from skyloom.core.text.ngrams import NgramIndex, Rule
 from skyloom.mathqa.verify.grading import Verdict, grade
 
 NUMBER: re.Pattern[str] = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?")
+PLAIN: re.Pattern[str] = re.compile(r"(?:\\[dt]?frac|\\!|\\%|[\d\s$,./{}%+-])*")
+"""A gold answer that is a plain number, in digits or LaTeX: the only kind that a null can hit but by the constant."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +100,8 @@ def numbers_in(question: str) -> list[Fraction]:
 
 
 def _equal(gold: str, answer: str) -> bool:
-    return bool(answer) and (gold == answer or grade(gold, answer).equal)
+    """THE grader's verdict; a gold with letters or roots in it is not asked about, since no number of a question equals it."""
+    return bool(answer) and (gold == answer or (PLAIN.fullmatch(gold) is not None and grade(gold, answer).equal))
 
 
 def _short(text: str) -> str:

@@ -19,7 +19,7 @@ from skyloom.core.records import Message
 from skyloom.mathqa.records import MARK, Problem
 
 END: str = "[end]"
-"""Closing mark that every prompt asks for: a reply without it was cut off."""
+"""Closing mark that every prompt asks for: a reply without it is not whole."""
 Slots = Mapping[str, str]
 Prompt = Callable[[Problem, Slots], tuple[Message, ...]]
 Parse = Callable[[str, Problem, Slots], Slots]
@@ -103,12 +103,12 @@ def _next_slot(text: str, slots: Slots) -> tuple[str, int] | None:
 
 
 def closed(reply: str) -> str:
-    """The reply up to its closing mark, stripped; refuses a reply that is empty or breaks off before the mark."""
+    """The reply up to its closing mark, stripped; refuses a reply that is empty or lacks the mark (cut, or declined)."""
     if not reply.strip():
         raise Refused("empty")
     text, mark, _ = reply.partition(END)
     if not mark:
-        raise Refused("cut_off")
+        raise Refused("unclosed")
     if not text.strip():
         raise Refused("empty")
     return text.strip()

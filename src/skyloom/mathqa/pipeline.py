@@ -48,6 +48,7 @@ def run(config: MathConfig, run: Run) -> Evaluation:
     seed = SeedConfig(seed=config.seed)
     sources: tuple[Path, ...] = source_inputs(config.collect)
     seeds: Path = run.step("collect", lambda out: _collect(config, out), config=config.collect, inputs=sources)
+    note_test_splits(run, seeds)
     index: Path = run.step(
         "benchmarks", lambda out: export_index(config.evaluate, out), config=config.evaluate, inputs=evals
     )
@@ -167,6 +168,13 @@ def _evaluate(config: MathConfig, folders: summary.Folders, out: Path) -> None:
     tables: list[Table] = [*summary.tables(folders), *(table for report in reports for table in report.tables)]
     plots: list[Plot] = [plot for report in reports for plot in report.plots]
     write_evaluation(out, whole, tables, plots)
+
+
+def note_test_splits(run: Run, seeds: Path) -> None:
+    """Write into the manifest which test splits serve as seeds on purpose."""
+    meant: list[str] = [source.label for source in read_sources([seeds]) if source.split == "test"]
+    if meant:
+        run.note(trained_on_test_splits=[*meant])
 
 
 def refuse_trained_on(config: MathConfig, seeds: Path) -> None:

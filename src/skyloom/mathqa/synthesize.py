@@ -13,7 +13,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import polars as pl
 
 from skyloom.core import registry, store
-from skyloom.core.errors import BadInput
+from skyloom.core.errors import BadInput, FailedWork
 from skyloom.core.ledger.rows import (
     RowWriter,
     SourceReport,
@@ -33,7 +33,7 @@ from skyloom.core.ledger.rows import (
     write_reports,
 )
 from skyloom.core.llm.account import Account
-from skyloom.core.llm.chat import Reply, Request
+from skyloom.core.llm.chat import Reply, Request, Sampling, request_key
 from skyloom.core.llm.request_log import RequestLog
 from skyloom.core.llm.teacher import TeacherConfig, ask
 from skyloom.core.progress import bar
@@ -71,22 +71,47 @@ class Job:
 
 
 class _Desk:
-    """The teacher's side of one synthesis: whom to ask, the log, and what each round of asking has cost."""
+    """The teacher's side of one synthesis: whom to ask, the log, and what has been asked so far."""
 
     def __init__(self, teacher: TeacherConfig, log: RequestLog) -> None:
         self.teacher = teacher
         self.accounts: list[Account] = []
+        """One a round of asking; they depend on what was in flight together and on earlier, killed runs."""
+        self.prompt_tokens = self.completion_tokens = 0
+        self._sampling = Sampling(model=teacher.model, temperature=teacher.temperature, max_tokens=teacher.max_tokens)
         self._log = log
+        self._known: set[bytes] = set()
+
+    @property
+    def replies(self) -> int:
+        """Different requests answered: the same request twice is asked, and paid, once."""
+        return len(self._known)
+
+    @property
+    def money(self) -> float:
+        """What they cost."""
+        return (self.prompt_tokens * self.teacher.price_in + self.completion_tokens * self.teacher.price_out) / 1e6
 
     def ask(self, asked: Sequence[tuple[Message, ...]], samples: Sequence[int], label: str) -> Iterator[Reply]:
-        """Replies in order, with a progress bar."""
-        requests = (Request(messages=each, sample=sample) for each, sample in zip(asked, samples, strict=True))
+        """Replies in order, with a progress bar; the budget holds for all rounds together."""
+        requests = [Request(messages=each, sample=sample) for each, sample in zip(asked, samples, strict=True)]
+        left: float | None = None if self.teacher.budget is None else self.teacher.budget - self.money
         latest: dict[str, Account] = {}  # the client keeps one running account a round
+        replies = ask(
+            replace(self.teacher, budget=left), requests, self._log, lambda account: latest.update(now=account)
+        )
         with bar(label, len(asked)) as shown:
-            for reply in ask(self.teacher, requests, self._log, lambda account: latest.update(now=account)):
+            for request, reply in zip(requests, replies, strict=True):
+                self._count(request_key(request, self._sampling), reply)
                 shown.advance()
                 yield reply
         self.accounts += latest.values()
+
+    def _count(self, key: bytes, reply: Reply) -> None:
+        if key not in self._known:
+            self._known.add(key)
+            self.prompt_tokens += reply.prompt_tokens
+            self.completion_tokens += reply.completion_tokens
 
 
 def synthesize(
@@ -100,12 +125,11 @@ def synthesize(
 
     Raises:
         BadInput: no augmenter, one that stands twice, no seeds, or a teacher that turns us away.
-        FailedWork: the teacher gave up, or the budget is spent; the replies so far are kept.
+        FailedWork: the teacher gave up, the budget is spent, or no reply could be used; the replies so far are kept.
     """
     if not augment:
         raise BadInput("synthesize.augment: name at least one augmenter")
     sources = read_sources(seeds_folders)
-    parts: list[list[Seed]] = list(_seed_parts(seeds_folders, sources))
     labels: list[str] = [registry.plugin_of(config).name for config in augment]
     numbers: dict[str, int] = number_sources([*(source.label for source in sources), *labels])
     licence: str = " and ".join(sorted({source.licence for source in sources}))
@@ -116,7 +140,7 @@ def synthesize(
         desk = _Desk(teacher, log)
         for config, label in zip(augment, labels, strict=True):
             made, bad = 0, list[Reject]()
-            for shard, seeds in enumerate(parts):
+            for shard, seeds in enumerate(_seed_parts(seeds_folders, sources)):
                 writer = RowWriter(out, Instance, label, numbers[label], shard, licence)
                 bad += _augment(seeds, config, desk, writer, judge)
                 writer.close()
@@ -125,6 +149,12 @@ def synthesize(
             rejects += bad
     write_reports(out, reports, rejects)
     _write_costs(out, desk, time.monotonic() - started)
+    if not any(report.rows for report in reports):
+        counts = Counter(f"{each.field}: {each.reason}" for each in rejects)
+        told = ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items()))
+        raise FailedWork(
+            f"synthesis: all {len(rejects):,} rows were refused: {told}; ask another teacher, or read {out / LOG}"
+        )
     return tuple(reports)
 
 
@@ -231,10 +261,11 @@ def _report(config: AugmentConfig, number: int, licence: str, rows: int, bad: Se
 def _write_costs(out: Path, desk: _Desk, seconds: float) -> None:
     """What the rows cost (a function of the replies), and apart from it what happened on the way (not hashed)."""
     names: tuple[str, ...] = ("replies", "prompt_tokens", "completion_tokens", "money")
-    cost = {name: sum(getattr(account, name) for account in desk.accounts) for name in names}
+    store.write_json(
+        out / "teacher.json", {"model": desk.teacher.model, **{name: getattr(desk, name) for name in names}}
+    )
     faults: Counter[str] = Counter()
     for account in desk.accounts:
         faults.update(account.faults)
     way = {name: sum(getattr(account, name) for account in desk.accounts) for name in ("calls", "logged", "money_now")}
-    store.write_json(out / "teacher.json", {"model": desk.teacher.model, **cost})
     store.write_json(out / "timing.json", {**way, "faults": dict(sorted(faults.items())), "seconds": seconds})

@@ -90,10 +90,9 @@ def plan(config: Config) -> planning.Plan:
 
 def collect_step(config: Config, run: Run) -> Path:
     """Read all sources; a test split that is trained on purpose is noted in the manifest."""
-    on_purpose = [source for source in config.collect if source.as_train]
+    on_purpose = [str(registry.plugin_of(source)) for source in config.collect if _is_test(source)]
     if on_purpose:
-        names = [str(registry.plugin_of(source)) for source in on_purpose]
-        run.note(trained_on_test_splits=list(names))
+        run.note(trained_on_test_splits=list(on_purpose))
 
     def work(out: Path) -> None:
         collect(config.collect, Pair, out, config.execute)
@@ -229,6 +228,12 @@ def _with_index(config: Config, out: Path) -> list[PluginConfig]:
         for each in config.curate
     )
     return list(chain)
+
+
+def _is_test(source: SourceConfig) -> bool:
+    """A test split that is trained on; `collect` refuses it without as_train."""
+    split: Callable[[SourceConfig], str] | None = getattr(registry.module_of(source), "split", None)
+    return source.as_train and split is not None and split(source) == "test"
 
 
 def _refuse_own_benchmark(config: Config) -> None:

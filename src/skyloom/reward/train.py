@@ -141,7 +141,7 @@ def _check(config: TrainConfig, kept: pl.DataFrame) -> None:
         (config.batch_pairs >= 1, "batch_pairs must be at least 1"),
         (config.budget >= 2 * config.backbone.max_length, "budget must be at least twice backbone.max_length"),
         (
-            config.language_weight >= 0 and config.language_epochs >= 0,
+            min(config.language_weight, config.language_epochs) >= 0,
             "language_weight and language_epochs must be 0 or more",
         ),
     )
@@ -191,13 +191,11 @@ def _fit(
     trainer = Trainer(model, config.optim, total_steps=len(plan), workdir=out)
     every = max(1, len(plan) // config.evaluations)
     for index in trainer.steps("training"):
-        micro_batches, warming = plan[index]
-        trainer.step(
-            ([training[int(k)] for k in index_B] for index_B in micro_batches),
-            _loss_fn(model, pad_id, config, warming),
-            sum(len(index_B) for index_B in micro_batches),
-        )
-        if not warming and ((index + 1) % every == 0 or index + 1 == len(plan)):
+        step, reading = plan[index]
+        micro_batches = ([training[int(k)] for k in index_B] for index_B in step)
+        loss_fn = _loss_fn(model, pad_id, config, reading=reading)
+        trainer.step(micro_batches, loss_fn, sum(len(index_B) for index_B in step))
+        if not reading and ((index + 1) % every == 0 or index + 1 == len(plan)):
             scores_N2 = score_sides(model, valid, pad_id, config.budget)
             accuracy = float((scores_N2[:, 0] > scores_N2[:, 1]).mean())
             trainer.record({"valid.accuracy": accuracy}, score=accuracy)
@@ -205,11 +203,10 @@ def _fit(
 
 
 def _loss_fn(
-    model: RewardModel, pad_id: int, config: TrainConfig, warming: bool
+    model: RewardModel, pad_id: int, config: TrainConfig, *, reading: bool
 ) -> Callable[[Sequence[SideIds]], LossOut]:
-    """The loss of one micro-batch as sums over its pairs."""
+    """The loss of one micro-batch as sums over its pairs; `reading` takes the next-token loss alone."""
     reward_loss: Callable[..., LossOut] = registry.module_of(config.loss).loss
-    weight = 1.0 if warming else config.language_weight
 
     def loss_fn(sides: Sequence[SideIds]) -> LossOut:
         device = next(model.parameters()).device
@@ -217,10 +214,10 @@ def _loss_fn(
         hidden_BTD = model.hidden(batch.ids_BT, batch.mask_BT)
         scores_B = model.pooled(hidden_BTD, batch.mask_BT)
         out = reward_loss(PairScores(scores_B[: len(sides)], scores_B[len(sides) :]), config.loss)
-        if weight:
+        if reading or config.language_weight:
             tokens = next_token_loss(model, hidden_BTD[: len(sides)], batch, len(sides))
-            kept = tokens * weight if warming else out.loss + weight * tokens
-            out = LossOut(kept, {**out.metrics, "reward_loss": out.loss.detach(), "next_token": tokens.detach()})
+            metrics = {**out.metrics, "reward_loss": out.loss.detach(), "next_token": tokens.detach()}
+            out = LossOut(tokens if reading else out.loss + config.language_weight * tokens, metrics)
         return out.summed(len(sides))
 
     return loss_fn

@@ -5,11 +5,9 @@ Run   skyloom run scc:smoke --out DIR
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from skyloom.core import registry
-from skyloom.core.config import Config as CoreConfig
 from skyloom.core.ledger.curate import curate, read_kept
 from skyloom.core.ledger.query import retractions
 from skyloom.core.ledger.rows import collect, source_inputs
@@ -32,20 +30,13 @@ DEFECTS: Mapping[str, Sequence[str]] = {
 """Planted defect of the world -> reasons of the deciders that count as having found it."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Seed(CoreConfig):
-    """Keys a step by the run's seed."""
-
-    seed: int
-
-
 def run(config: ScConfig, run: Run) -> Evaluation:
     """All steps, each skipped where it is done; returns the evaluation that stands in evaluate/results.json."""
     trained = learn(config, run)
     run.step(
         "evaluate",
         lambda out: _evaluate(config, trained, out),
-        config=(config.evaluate, Seed(seed=config.seed)),
+        config=config.evaluate,
         inputs=(trained,),
     )
     return read_evaluation(run.path / "evaluate")
@@ -68,7 +59,7 @@ def learn(config: ScConfig, run: Run) -> Path:
     return run.step(
         "train",
         lambda out: _train(config, curated, out),
-        config=(config.train, Seed(seed=config.seed)),
+        config=config.train,
         inputs=(curated,),
     )
 
@@ -106,9 +97,15 @@ def _train(config: ScConfig, curated: Path, out: Path) -> None:
 
 
 def _evaluate(config: ScConfig, trained: Path, out: Path) -> None:
+    import torch
+
     from skyloom.starcraft.agent.files import load_agent
     from skyloom.starcraft.agent.policy import NetworkPolicy
     from skyloom.starcraft.evals.win_rate import evaluate
 
+    if (
+        config.train.optim.threads
+    ):  # rounding, and so a game, may depend on it: a resumed run must play like a whole one
+        torch.set_num_threads(config.train.optim.threads)
     policy = NetworkPolicy(load_agent(trained), config.evaluate.policy)
     evaluate(policy, config.evaluate, config.seed, out, trained)

@@ -1,9 +1,10 @@
 """What a starcraft run will cost: core-hours from rates that were measured, printed beside the numbers.
 
-Formula  games / (games a core-second); samples / (samples a core-second); training and acting: FLOPs of the network by
-         the machine's peak and utilisation
+Formula  items / (items a core-second); learning and acting slow down with the square root of the network's size
 Flow     skyloom plan scc -> pipeline.plan -> [plan]
 """
+
+import math
 
 from skyloom.core.plan import Plan, core_line, machine, state_memory
 from skyloom.core.records import SourceConfig
@@ -11,21 +12,25 @@ from skyloom.starcraft.agent.config import AgentConfig
 from skyloom.starcraft.settings import ScConfig
 
 MACHINE: str = "laptop (2 cores)"
-LOOPS_A_GAME: int = 12_000
-"""Mean length of a game between scripted players; measured on `basin`."""
-DECISIONS_A_SIDE: int = 700
-"""Decisions of one side of such a game; measured."""
-BOT_LOOPS: float = 20_000.0
+LOOPS_A_GAME: int = 5_400
+"""Mean length of a game between the two scripted players; measured on `basin`."""
+DECISIONS_A_SIDE: int = 440
+"""Decisions of the stronger side of such a game, those to do nothing included; measured."""
+ACTING: float = 0.12
+"""Share of these decisions that do something; measured."""
+BOT_LOOPS: float = 22_000.0
 """Game loops a core-second with two scripted players and a recording; measured."""
-ENCODED: float = 1_500.0
-"""Decisions a core-second that are simulated again, masked and packed; measured."""
-TRAINED: float = 600.0
-"""Decisions a core-second that the network of 0.25M parameters learns from; measured."""
-ACTED: float = 1_200.0
-"""Decisions a core-second that this network makes, masks included; measured."""
+VERIFIED_LOOPS: float = 60_000.0
+"""Game loops a core-second when a recording is played again without looking; measured."""
+ENCODED: float = 900.0
+"""Stored decisions a core-second: simulated again, masked and packed; measured."""
+TRAINED: float = 640.0
+"""Decisions a core-second that a network of 0.25M parameters learns from; measured."""
+ACTED: float = 700.0
+"""Decisions a core-second that this network makes, view and masks included; measured."""
 REFERENCE: int = 250_000
 """Parameters of the network that the two rates belong to."""
-SAMPLE_BYTES: int = 2_500
+SAMPLE_BYTES: int = 2_750
 """Bytes of a packed decision; measured."""
 
 
@@ -33,14 +38,15 @@ def plan(config: ScConfig) -> Plan:
     """Cost of every step on the laptop; real replays are counted when they are collected, so they cost nothing here."""
     games = sum(_games(source) for source in config.collect)
     size = parameters(config.train.agent)
-    where, slower = machine(MACHINE), size / REFERENCE
-    samples = games * DECISIONS_A_SIDE * (1 if config.train.sides == "winner" else 2)
+    where, slower = machine(MACHINE), math.sqrt(size / REFERENCE)
+    kept = ACTING + (1 - ACTING) * config.train.keep_no_ops
+    samples = round(games * DECISIONS_A_SIDE * kept * (1 if config.train.sides == "winner" else 2))
     seen = config.train.batch * config.train.updates
     played = config.evaluate.games * len(config.evaluate.opponents) + 2 * config.evaluate.null_games
     acting = played * DECISIONS_A_SIDE / (ACTED / slower)
     lines = (
         core_line("collect", games * LOOPS_A_GAME, BOT_LOOPS, where),
-        core_line("curate", games * LOOPS_A_GAME, 2 * BOT_LOOPS, where),
+        core_line("curate", games * LOOPS_A_GAME, VERIFIED_LOOPS, where),
         core_line("encode", samples, ENCODED, where),
         core_line("train", seen, TRAINED / slower, where, memory_bytes=state_memory(size)),
         core_line("evaluate", acting + played * LOOPS_A_GAME / BOT_LOOPS, 1.0, where),
@@ -48,9 +54,10 @@ def plan(config: ScConfig) -> Plan:
     assumptions = (
         f"{games:,} games of {LOOPS_A_GAME:,} loops, {DECISIONS_A_SIDE} decisions a side; {size:,} parameters",
         f"{config.train.updates:,} updates of {config.train.batch:,} decisions; packed samples take "
-        f"{samples * SAMPLE_BYTES / 1e9:.1f} GB of disk",
+        f"{samples * SAMPLE_BYTES / 1e6:,.0f} MB of disk",
         f"measured a core-second: {BOT_LOOPS:,.0f} loops between bots, {ENCODED:,.0f} decisions encoded, "
-        f"{TRAINED:,.0f} learnt and {ACTED:,.0f} made by {REFERENCE:,} parameters; scaled by size",
+        f"{TRAINED:,.0f} learnt and {ACTED:,.0f} made by {REFERENCE:,} parameters; scaled by the square root of size, "
+        "which fits 215 learnt by 2.9M",
         where.assumption,
     )
     return Plan(title=f"starcraft, {games:,} games", lines=lines, assumptions=assumptions)

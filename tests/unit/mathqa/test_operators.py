@@ -18,7 +18,7 @@ def test_text_in_a_slot_is_not_expanded_again(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("reply", "reason"),
-    [("", "empty"), ("half", "cut_off"), ("[end]", "empty"), ("2=2\nThe answer is \n[end]", "no_answer")],
+    [("", "empty"), ("half", "unclosed"), ("[end]", "empty"), ("2=2\nThe answer is \n[end]", "no_answer")],
 )
 def test_what_is_not_a_whole_solution_is_refused(reply, reason):
     with pytest.raises(Refused, match=reason):

@@ -6,6 +6,7 @@ import pytest
 
 from skyloom.core.errors import BadInput
 from skyloom.core.ledger.rows import collect
+from skyloom.core.run import open_run, read_manifest
 from skyloom.mathqa import pipeline
 from skyloom.mathqa.evals import gsm8k as gsm8k_test
 from skyloom.mathqa.records import Problem
@@ -44,4 +45,7 @@ def test_a_benchmark_that_was_trained_on_is_not_reported(tmp_path):
     asked = replace(config, evaluate=replace(config.evaluate, benchmarks=(gsm8k_test.Config(path=path),)))
     with pytest.raises(BadInput, match="trained on the test split of gsm8k"):
         pipeline.refuse_trained_on(asked, tmp_path / "collect")
+    with open_run("mathqa.synthesize", asked, tmp_path / "run", 0) as run:
+        pipeline.note_test_splits(run, tmp_path / "collect")
+    assert read_manifest(tmp_path / "run")["trained_on_test_splits"] == ["gsm8k"]
     pipeline.refuse_trained_on(replace(asked, evaluate=replace(asked.evaluate, as_train=True)), tmp_path / "collect")

@@ -8,9 +8,10 @@ import pytest
 from skyloom.core.errors import BadInput, BadRow
 from skyloom.core.ledger.rows import collect
 from skyloom.core.records import Raw
-from skyloom.mathqa.boxed import last_boxed
+from skyloom.mathqa.evals import world as benchmark
 from skyloom.mathqa.records import Problem
 from skyloom.mathqa.sources import gsm8k, math_hendrycks, world
+from skyloom.mathqa.verify.extraction import last_boxed
 
 
 def write(path: Path, rows) -> Path:
@@ -92,13 +93,11 @@ def test_the_last_balanced_box(solution, answer):
 
 
 def test_the_world_plants_copies_that_only_the_truth_tells(tmp_path):
-    config = world.Config(rows=400, leak=0.25, eval_rows=50)
+    config = world.Config(rows=400, leak=0.25, benchmark=benchmark.Config(rows=50))
     raws = list(world.rows(config, 0))
     leaked = [raw.data for raw in raws if world.truth(raw.data)["leaked"]]
     assert 60 < len(leaked) < 140
     assert all(not hasattr(world.to_record(raw), "leaked") for raw in leaked)
-    from skyloom.mathqa.evals import world as benchmark
-
     questions = {item.question for item in benchmark.items(benchmark.Config(rows=50))}
     assert {raw["problem"] for raw in leaked} <= questions
     assert not questions & {raw.data["problem"] for raw in raws if not raw.data["leaked"]}
@@ -112,6 +111,6 @@ def test_the_world_judges_answers_and_drift():
 
 
 def test_a_world_that_cannot_be_is_refused():
-    for wrong in ({"rows": 0}, {"leak": 2.0}, {"eval_rows": 0}):
+    for wrong in ({"rows": 0}, {"leak": 2.0}):
         with pytest.raises(ValueError, match="rows"):
             world.Config(**wrong)

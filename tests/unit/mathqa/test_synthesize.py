@@ -19,7 +19,7 @@ from skyloom.mathqa.world.responder import Responder
 
 AUGMENT = (rephrase.Config(samples=2), answer_augment.Config())
 RESPONDER = Responder(wrong=0.2, careless=0.1)
-FAULTS = Faults(rate_429=0.05, drop_rate=0.05, torn_rate=0.05, error_500_rate=0.02)
+FAULTS = Faults(rate_429=0.04, drop_rate=0.04, torn_rate=0.04, error_500_rate=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_rows_carry_lineage_votes_and_truth(seeds, calm):
     assert [report.label for report in reports] == ["rephrase", "answer_augment"]
     assert [report.rows + report.rejected for report in reports] == [80, 40]
     assert all(report.rejected > 0 for report in reports)
-    assert set(reports[0].reject_reasons) <= {"rephrase: cut_off", "answer: cut_off"}
+    assert set(reports[0].reject_reasons) <= {"rephrase: unclosed", "answer: unclosed"}
     rows = pl.concat([pl.read_parquet(part) for part in row_parts([out])])
     edges, truth = read_edges([out]), read_truth([out])
     assert truth is not None
@@ -103,3 +103,24 @@ def test_no_augmenter_or_the_same_one_twice_is_refused(seeds, tmp_path):
         synthesize((seeds,), (), config, tmp_path)
     with pytest.raises(BadInput, match="stands twice"):
         synthesize((seeds,), (rephrase.Config(), rephrase.Config(samples=3)), config, tmp_path)
+
+
+def test_costs_count_each_request_once_and_the_budget_holds_over_all_rounds(calm, seeds, tmp_path):
+    cost = json.loads((calm[0] / "teacher.json").read_text())
+    assert cost["replies"] == calm[2]["answered"]
+    _, counts = make(
+        seeds, tmp_path / "rich", Faults(), price_in=1e6, price_out=0.0, budget=cost["prompt_tokens"] * 3.0
+    )
+    assert counts["answered"] == cost["replies"]
+    assert json.loads((tmp_path / "rich" / "teacher.json").read_text())["money"] == cost["prompt_tokens"]
+    with pytest.raises(FailedWork, match="budget"):
+        make(seeds, tmp_path / "poor", Faults(), price_in=1e6, price_out=0.0, budget=cost["prompt_tokens"] * 0.8)
+
+
+def test_a_teacher_that_understands_nothing_is_failed_work(seeds, tmp_path):
+    with (
+        SimulatedTeacher(lambda *_: "Sorry?", Faults(), seed=1) as server,
+        pytest.raises(FailedWork, match="all 120 rows were refused: answer: unclosed 40, rephrase: unclosed 80"),
+    ):
+        synthesize((seeds,), AUGMENT, TeacherConfig(url=server.url), tmp_path)
+    assert (tmp_path / "rejects.jsonl").read_text().count("\n") == 120

@@ -81,10 +81,10 @@ def test_the_question_carries_no_loss(setting):
     assert tokenizer.decode([t for t, flag in zip(row.ids, row.learn, strict=True) if flag]).startswith(
         examples(1)[0].response.split("\n")[0]
     )
-    before = float(sft._loss(model, 0, [row]).loss)
+    before = sft._loss(model, 0, [row]).loss.item()
     scored = pad([row.ids], 0, learn=[row.learn])
     assert int((scored.labels_BT != -100).sum()) == sum(row.learn) < len(row.ids)
-    silent = float(sft._loss(model, 0, [Encoded(row.ids, [False] * (len(row.ids) - 1) + [True], 1.0)]).loss)
+    silent = sft._loss(model, 0, [Encoded(row.ids, [False] * (len(row.ids) - 1) + [True], 1.0)]).loss.item()
     assert silent < before
 
 

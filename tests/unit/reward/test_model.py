@@ -13,7 +13,15 @@ from skyloom.core.llm.config import BackboneConfig
 from skyloom.core.optim import TrainerConfig
 from skyloom.core.records import Message, schema, to_row
 from skyloom.reward.losses import focal
-from skyloom.reward.model import RewardModel, encode, load_reward_model, pad_id_of, pad_sides, save_reward_model, score_sides
+from skyloom.reward.model import (
+    RewardModel,
+    encode,
+    load_reward_model,
+    pad_id_of,
+    pad_sides,
+    save_reward_model,
+    score_sides,
+)
 from skyloom.reward.records import Pair, pair
 from skyloom.reward.settings import TrainConfig
 from skyloom.reward.train import carve, next_token_loss, train
@@ -33,7 +41,9 @@ CONFIG = TrainConfig(
 
 def make_pairs(count, words=("good", "bad")):
     prompts = [(Message(role="user", content=f"question {k}"),) for k in range(count)]
-    return [pair(prompt, f"{words[0]} answer", f"{words[1]} {'long ' * (k % 4)}answer") for k, prompt in enumerate(prompts)]
+    return [
+        pair(prompt, f"{words[0]} answer", f"{words[1]} {'long ' * (k % 4)}answer") for k, prompt in enumerate(prompts)
+    ]
 
 
 def kept(pairs):
@@ -128,11 +138,14 @@ def test_special_tokens_in_text_are_left_out_and_another_loss_plugs_in(tmp_path)
     from dataclasses import replace
 
     pairs = [*make_pairs(40), *(pair((Message(role="user", content=f"x{k}"),), "a <|end|> b", "c") for k in range(10))]
-    config = replace(CONFIG, epochs=1, held_out_share=0.0, loss=focal.Config(gamma=1.0), language_weight=0.1, language_epochs=1)
+    config = replace(
+        CONFIG, epochs=1, held_out_share=0.0, loss=focal.Config(gamma=1.0), language_weight=0.5, language_epochs=1
+    )
     counts = train(kept(pairs), config, tmp_path)
     assert sum(counts.left_out.values()) == 10
-    first = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])
+    first, *_, last = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert first["loss"] == pytest.approx(first["next_token"], rel=1e-4)  # the first pass reads only
+    assert last["loss"] == pytest.approx(last["reward_loss"] + 0.5 * last["next_token"], rel=1e-4)
 
 
 @pytest.mark.parametrize(

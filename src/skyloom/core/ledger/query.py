@@ -15,6 +15,7 @@ import polars as pl
 from skyloom.core import store
 from skyloom.core.errors import BadInput
 from skyloom.core.ledger import rows as rows_module
+from skyloom.core.ledger.annotate import KEYS
 from skyloom.core.ledger.curate import descendants, read_decisions
 from skyloom.core.records import Reject
 from skyloom.core.run import output_digests, read_manifest
@@ -71,39 +72,47 @@ class Derived(NamedTuple):
 
 
 def why(run: Path, row_id: str) -> Trail:
-    """The whole trail of one row; BadInput for an unknown id or a run without a curated ledger."""
+    """The whole trail of one row; BadInput for an unknown id or a run without a curated ledger.
+
+    A row that was collected and never curated itself, such as the seed of a made row, has no rulings; its children have.
+    """
     folders, curated = collected_folders(run), curated_folder(run)
     sources = rows_module.read_sources(folders)
     row = rows_module.parse_row(row_id, sources)
-    at = position(curated / "columns" / "00-keys.parquet", row)
-    if at is None:
+    record = rows_module.read_rows(folders, [row])
+    if record.is_empty():
         raise BadInput(f"row {row_id}: not in {run}; it has rows of {', '.join(source.label for source in sources)}")
+    at = position(curated / "columns" / "00-keys.parquet", row)
+    facts, rulings, decision = _judged(curated, at) if at is not None else ({}, (), {})
+    edges = rows_module.read_edges(folders)
+    kept = bool(decision.get("kept", False))
+    return Trail(
+        row=row,
+        shown=rows_module.show_row(row, sources),
+        record=record.row(0, named=True),
+        facts=facts,
+        rulings=rulings,
+        kept=kept,
+        decision={name: decision[name] for name in ("action", "reason", "weight", "label") if name in decision},
+        truth=_truth_of(folders, row),
+        parents=_shown(edges.filter(pl.col("child") == row)["parent"], sources),
+        children=_shown(edges.filter(pl.col("parent") == row)["child"], sources),
+        used_by=_later_steps(run) if kept else (),
+    )
+
+
+def _judged(curated: Path, at: int) -> tuple[dict[str, Any], tuple[Ruling, ...], dict[str, Any]]:
+    """Facts, rulings and decision of the row at one position of the curated ledger."""
     facts: dict[str, Any] = {}
     for file in sorted((curated / "columns").glob("*.parquet")):
-        facts |= one_row(file, at)
+        facts |= {name: value for name, value in one_row(file, at).items() if name not in KEYS}
     rulings: list[Ruling] = []
     for file in sorted((curated / "verdicts").glob("*.parquet")):
         values = one_row(file, at)
         name = file.stem.partition("-")[2]
         reason = values[f"{name}.reason"]
         rulings.append(Ruling(name, str(values.get(f"{name}.action") or ("drop" if reason else "keep")), reason))
-    decision = one_row(curated / "decisions.parquet", at)
-    edges = rows_module.read_edges(folders)
-    kept = bool(decision["kept"])
-    truth = _truth_of(folders, row)
-    return Trail(
-        row=row,
-        shown=rows_module.show_row(row, sources),
-        record=_record_of(folders, row),
-        facts={name: value for name, value in facts.items() if name not in ("row", "source", "licence")},
-        rulings=tuple(rulings),
-        kept=kept,
-        decision={name: decision[name] for name in ("action", "reason", "weight", "label")},
-        truth=truth,
-        parents=_shown(edges.filter(pl.col("child") == row)["parent"], sources),
-        children=_shown(edges.filter(pl.col("parent") == row)["child"], sources),
-        used_by=_later_steps(run) if kept else (),
-    )
+    return facts, tuple(rulings), one_row(curated / "decisions.parquet", at)
 
 
 def diff(run_a: Path, run_b: Path) -> tuple[Difference, ...]:
@@ -185,10 +194,6 @@ def one_row(file: Path, at: int) -> dict[str, Any]:
     """One row of a Parquet file by position, as column -> value."""
     frame = pl.scan_parquet(file).slice(at, 1).collect()
     return frame.row(0, named=True)
-
-
-def _record_of(folders: Sequence[Path], row: int) -> Mapping[str, Any]:
-    return rows_module.read_rows(folders, [row]).row(0, named=True)
 
 
 def _truth_of(folders: Sequence[Path], row: int) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ Run      async with Pace(512).slot(lambda flying: True): ...
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
@@ -30,7 +31,7 @@ class Pace:
         self._flying = 0
         self._not_before = 0.0
         self._last_cut = float("-inf")
-        self._changed = asyncio.Condition()
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
     def limit(self) -> int:
@@ -43,21 +44,32 @@ class Pace:
 
         A SkyloomError that `admit` raises goes to every caller that waits.
         """
-        async with self._changed:
-            try:
-                await self._changed.wait_for(lambda: self._flying < self.limit and admit(self._flying))
-            except SkyloomError:
-                self._changed.notify_all()  # what this one was refused for holds for all that wait
-                raise
-            self._flying += 1
+        await self._enter(admit)
         try:
             while (wait_s := self._not_before - time.monotonic()) > 0:
                 await asyncio.sleep(wait_s)
             yield
         finally:
-            async with self._changed:
-                self._flying -= 1
-                self._changed.notify(2)  # the place given back, and the one that a success may have added
+            self._flying -= 1
+            self._wake(2)  # for the place given back, and for the one that a success may have added
+
+    async def _enter(self, admit: Callable[[int], bool]) -> None:
+        try:
+            while not (self._flying < self.limit and admit(self._flying)):
+                place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._waiting.append(place)
+                await place
+        except SkyloomError:
+            self._wake(len(self._waiting))  # what this one was refused for holds for all that wait
+            raise
+        self._flying += 1
+
+    def _wake(self, count: int) -> None:
+        while count and self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():  # done: the call behind it was cancelled
+                place.set_result(None)
+                count -= 1
 
     def succeeded(self) -> None:
         """A reply came: one more may fly."""

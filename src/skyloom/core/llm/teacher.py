@@ -16,6 +16,7 @@ import os
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
@@ -33,6 +34,7 @@ from skyloom.core.llm.request_log import RequestLog
 REFUSED = "refused"
 AHEAD = 4  # requests in memory for each place in flight: one slow head of the queue does not idle the rest
 Progress = Callable[[Account], None]
+_Queue = deque[Reply | asyncio.Task[Reply]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,12 +84,12 @@ def ask(
 ) -> Iterator[Reply]:
     """Replies in request order, for code that is not async. Calls fly while the caller waits for the next reply."""
     loop = asyncio.new_event_loop()  # asyncio.Runner sets signal handlers at every step, which costs as much as a call
-    replies = ask_all(config, requests, log, on_progress)
+    batches = _batches(config, requests, log, on_progress)
     try:
-        while (reply := loop.run_until_complete(_next(replies))) is not None:
-            yield reply
+        while batch := loop.run_until_complete(_next(batches)):
+            yield from batch
     finally:
-        loop.run_until_complete(replies.aclose())
+        loop.run_until_complete(batches.aclose())
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
 
@@ -104,16 +106,26 @@ async def ask_all(
         BadInput: no or an unusable address, an unset key variable, a key, address or model that the server turns away.
         FailedWork: the budget is spent, or one request met `retries` faults in a row.
     """
-    waiting: deque[Reply | asyncio.Task[Reply]] = deque()
+    async with aclosing(_batches(config, requests, log, on_progress)) as batches:
+        async for batch in batches:
+            for reply in batch:
+                yield reply
+
+
+async def _batches(
+    config: TeacherConfig, requests: Iterable[Request], log: RequestLog | None, on_progress: Progress | None
+) -> AsyncGenerator[list[Reply], None]:
+    """The replies, in runs of those that are ready together."""
+    waiting: _Queue = deque()
     async with _session(config) as session:
         client = _Client(config, session, log, on_progress)
         try:
             for request in requests:
                 waiting.append(client.start(request))
-                while waiting and (len(waiting) >= AHEAD * config.in_flight or _ready(waiting[0])):
-                    yield await client.take(waiting.popleft())
+                if len(waiting) >= AHEAD * config.in_flight or _ready(waiting[0]):
+                    yield await client.take(waiting)
             while waiting:
-                yield await client.take(waiting.popleft())
+                yield await client.take(waiting)
         finally:
             await client.close()
 
@@ -170,14 +182,17 @@ class _Client:
         if not task.cancelled():
             task.exception()  # seen: those behind the one that ends the run are never awaited
 
-    async def take(self, place: Reply | asyncio.Task[Reply]) -> Reply:
-        """The reply of the queue's head; raises at once where any call met what ends the run."""
-        if isinstance(place, Reply):
-            return place
-        await asyncio.wait((place, self._stopped), return_when=asyncio.FIRST_COMPLETED)
+    async def take(self, waiting: _Queue) -> list[Reply]:
+        """The replies ready at the head of the queue, at least one; raises at once where any call met what ends the run."""
+        head = waiting[0]
+        if not isinstance(head, Reply) and not head.done():
+            await asyncio.wait((head, self._stopped), return_when=asyncio.FIRST_COMPLETED)
         if self._stopped.done():
             self._stopped.result()
-        return place.result()
+        replies = [_reply(waiting.popleft())]
+        while waiting and _ready(waiting[0], whole=True):
+            replies.append(_reply(waiting.popleft()))
+        return replies
 
     async def close(self) -> None:
         """End every call in flight and commit what they brought."""
@@ -326,9 +341,14 @@ def _session(config: TeacherConfig) -> aiohttp.ClientSession:
     )
 
 
-def _ready(place: Reply | asyncio.Task[Reply]) -> bool:
-    return isinstance(place, Reply) or place.done()
+def _ready(place: Reply | asyncio.Task[Reply], *, whole: bool = False) -> bool:
+    """Nothing to wait for; `whole`: and no error there."""
+    return isinstance(place, Reply) or (place.done() and not (whole and (place.cancelled() or place.exception())))
 
 
-async def _next(replies: AsyncGenerator[Reply, None]) -> Reply | None:
-    return await anext(replies, None)
+def _reply(place: Reply | asyncio.Task[Reply]) -> Reply:
+    return place if isinstance(place, Reply) else place.result()
+
+
+async def _next(batches: AsyncGenerator[list[Reply], None]) -> list[Reply]:
+    return await anext(batches, [])

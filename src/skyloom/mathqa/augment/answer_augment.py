@@ -29,7 +29,7 @@ def prompt(problem: Problem, slots: Slots) -> tuple[Message, ...]:
 
 
 def parse(reply: str, problem: Problem, slots: Slots) -> Slots:
-    """`response` and `answer`; refuses cut_off, empty, no_answer and no_working."""
+    """`response` and `answer`; refuses unclosed, empty, no_answer and no_working."""
     del problem, slots
     return solution(reply)
 
@@ -48,8 +48,8 @@ EXAMPLE: tuple[Problem, tuple[Recorded, ...]] = (
     ),
     (
         Recorded(0, "7-3=4\nThe answer is 4\n[end]", {"response": "7-3=4\nThe answer is 4", "answer": "4"}),
-        Recorded(0, "7-3=4\nThe answer is 4", "cut_off"),
-        Recorded(0, "7-3=4\nThe answ", "cut_off"),
+        Recorded(0, "7-3=4\nThe answer is 4", "unclosed"),
+        Recorded(0, "7-3=4\nThe answ", "unclosed"),
         Recorded(0, "7-3=4\nSo x is 4.\n[end]", "no_answer"),
         Recorded(0, "The answer is 4\n[end]", "no_working"),
         Recorded(0, "  ", "empty"),

@@ -44,7 +44,7 @@ def ask_rewording(problem: Problem, slots: Slots) -> tuple[Message, ...]:
 
 
 def read_rewording(reply: str, problem: Problem, slots: Slots) -> Slots:
-    """`question`; refuses cut_off, empty, no_mark, solved (the reply gives the answer away) and unchanged."""
+    """`question`; refuses unclosed, empty, no_mark, solved (the reply gives the answer away) and unchanged."""
     del slots
     question: str = behind(closed(reply), OPENING)
     if MARK.strip() in question:
@@ -61,7 +61,7 @@ def ask_answer(problem: Problem, slots: Slots) -> tuple[Message, ...]:
 
 
 def read_answer(reply: str, problem: Problem, slots: Slots) -> Slots:
-    """`response` and `answer`; refuses cut_off, empty, no_answer and no_working."""
+    """`response` and `answer`; refuses unclosed, empty, no_answer and no_working."""
     del problem, slots
     return solution(reply)
 
@@ -81,7 +81,7 @@ EXAMPLE: tuple[Problem, tuple[Recorded, ...]] = (
     ),
     (
         Recorded(0, "New problem: Which number plus 3 gives 7?\n[end]", {"question": "Which number plus 3 gives 7?"}),
-        Recorded(0, "New problem: Which number plus 3 gi", "cut_off"),
+        Recorded(0, "New problem: Which number plus 3 gi", "unclosed"),
         Recorded(0, "Which number plus 3 gives 7?\n[end]", "no_mark"),
         Recorded(0, "New problem:\n[end]", "empty"),
         Recorded(0, "New problem: Which number plus 3 gives 7? The answer is 4\n[end]", "solved"),
@@ -92,6 +92,6 @@ EXAMPLE: tuple[Problem, tuple[Recorded, ...]] = (
             {"response": "7-3=4\nThe answer is 4", "answer": "4"},
             {"question": "Which number plus 3 gives 7?"},
         ),
-        Recorded(1, "7-3=4\nThe answer i", "cut_off", {"question": "Which number plus 3 gives 7?"}),
+        Recorded(1, "7-3=4\nThe answer i", "unclosed", {"question": "Which number plus 3 gives 7?"}),
     ),
 )

@@ -16,8 +16,8 @@ from skyloom.core.config import NOT_KEYED
 from skyloom.core.errors import BadRow
 from skyloom.core.records import Raw, Reject, SourceConfig
 from skyloom.core.store import find_files, read_json_rows, text_field
-from skyloom.mathqa.boxed import last_boxed
 from skyloom.mathqa.records import MARK, Problem
+from skyloom.mathqa.verify.extraction import last_boxed
 
 LICENCE: str = "MIT, contested (take-down notice of 2025): local use only"
 LEVEL: re.Pattern[str] = re.compile(r"Level ([1-5?])")

@@ -7,13 +7,14 @@ Limits   Train and eval contents are disjoint but for the planted copies, which 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from skyloom.core.errors import BadInput
 from skyloom.core.records import Raw, SourceConfig
 from skyloom.core.rng import stream
 from skyloom.core.store import number_field, text_field
+from skyloom.mathqa.evals import world
 from skyloom.mathqa.records import Problem
 from skyloom.mathqa.world.expressions import show
 from skyloom.mathqa.world.grammar import Posed, solve
@@ -35,19 +36,13 @@ class Config(SourceConfig):
     """Relative share of levels 1 to 5."""
     leak: float = 0.0
     """Share of rows that are eval problems word for word, 0 to 1: what a contamination filter has to find."""
-    eval_seed: int = 1
-    """Seed of the eval set that is leaked from: evals/world.py's `seed`."""
-    eval_rows: int = 400
-    """Its size: evals/world.py's `rows`."""
-    eval_shares: tuple[float, ...] = SHARES
-    """Its shares of levels: evals/world.py's `shares`."""
+    benchmark: world.Config = field(default_factory=world.Config)
+    """The eval set that is leaked from: give it the config of the benchmark that the run reports."""
 
     def __post_init__(self) -> None:
         """Raise ValueError, naming the field, for numbers that make no world."""
-        if self.rows < 1 or not 0 <= self.leak <= 1 or self.eval_rows < 1:
-            raise ValueError(
-                f"rows={self.rows}, eval_rows={self.eval_rows} must be at least 1, leak={self.leak} within 0 and 1"
-            )
+        if self.rows < 1 or not 0 <= self.leak <= 1:
+            raise ValueError(f"rows={self.rows} must be at least 1, leak={self.leak} within 0 and 1")
 
 
 def rows(config: Config, shard: int) -> Iterator[Raw]:
@@ -55,9 +50,8 @@ def rows(config: Config, shard: int) -> Iterator[Raw]:
     if shard != 0:
         raise BadInput(f"world: shard {shard}: it has one")
     rng = stream(config.seed, "mathqa.world", "leaks")
-    eval_set: list[Posed] = (
-        list(problems("eval", config.eval_seed, config.eval_rows, config.eval_shares)) if config.leak else []
-    )
+    source = config.benchmark
+    eval_set: list[Posed] = list(problems("eval", source.seed, source.rows, source.shares)) if config.leak else []
     for number, posed in enumerate(problems("train", config.seed, config.rows, config.shares), 1):
         leaked: bool = float(rng.random()) < config.leak
         chosen: Posed = eval_set[int(rng.integers(len(eval_set)))] if leaked else posed

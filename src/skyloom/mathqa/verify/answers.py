@@ -30,13 +30,14 @@ WORDS = re.compile(r"[^\W\d_]+(?:(?:[ ']|\. ?|(?<=[^\W\d_]{2})-(?=[^\W\d_]{2}))[
 SYMBOL = re.compile(
     r"\\?[A-Za-z]+(?: ?_ ?\{[^{}]*\})?'?(?: ?\( ?[A-Za-z0-9](?: ?, ?[A-Za-z])* ?\))?|\( ?[A-Za-z](?: ?, ?[A-Za-z])+ ?\)"
 )
-MATRIX = re.compile(r"\\begin ?\{([pbvBV]?matrix|array)\}(?:\{[lcr| ]*\})?(.*)\\end ?\{\1\}", re.S)
+MATRIX = re.compile(r"\\begin ?\{([pbvBV]?matrix|array)\}(?:\{[lcr| ]*\})?((?:(?!\\begin).)*?)\\end ?\{\1\}", re.S)
 OPENING = {"(": "(", "[": "[", r"\{": "{", "{": "{", r"\langle": "<"}
 CLOSING = (")", "]", r"\}", "}", r"\rangle")
 BRACKET = re.compile(r"\\[{}]|\\[lr]angle|[()\[\]{}]")
 COMMA = re.compile(r",|;")
 MEMBER = re.compile(r",|;|\\cup(?![A-Za-z])|(?<=[ \d)}])(?:and|or)(?=[ \d(\\])")
 RELATION = re.compile(r"(?<![<>!=:])=(?!=)|\\in(?![A-Za-z])")
+ORDER = re.compile(r"<|>|\\le(?![A-Za-z])|\\ge(?![A-Za-z])")
 SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 # Short or written in several ways; any other word of three letters or more is taken as a unit as it stands, without a plural s.
 UNITS = {
@@ -46,7 +47,8 @@ UNITS = {
     "hrs": "hour", "mph": "mile/hour", "usd": "dollar", "buck": "dollar", "bucks": "dollar", "am": "am", "pm": "pm", "sq": "square",
     "metre": "meter", "litre": "liter", "rad": "radian", "people": "person", "children": "child", "hz": "hertz",
 }  # fmt: skip
-LINKS: frozenset[str] = frozenset(("of", "per", "in", "the", "a", "an", "and", "for", "each"))
+ASIDE: frozenset[str] = frozenset(("of", "in", "for", "each"))  # "liters of water" are liters
+LINKS: frozenset[str] = ASIDE | {"per", "the", "a", "an", "and"}
 NO_UNIT: frozenset[str] = frozenset(
     [
         *("and", "or", "if", "then", "else", "where", "for", "all", "no", "none", "to", "from"),
@@ -96,7 +98,28 @@ def _read(text: str, depth: int) -> Answer:
     if len(sides) > 1 and SYMBOL.fullmatch(sides[0]) and all(sides):
         inner = _read(sides[-1], depth + 1)
         return _replace_symbol(inner, sides[0].replace(" ", ""))
-    return _grouped(text, depth) or _expression(text)
+    return _interval(text, depth) or _grouped(text, depth) or _expression(text)
+
+
+def _interval(text: str, depth: int) -> Answer | None:
+    """ "a < x \\le b" as (a, b] of x, and "x > a" as (a, \\infty); other inequalities are expressions."""
+    sides = [side.strip() for side in _split(text, ORDER)]
+    signs = ["<" if "<" in sign or "le" in sign else ">" for sign in ORDER.findall(text)]
+    closed = ["e" in sign for sign in ORDER.findall(text)]
+    if not all(sides) or len(sides) != len(signs) + 1 or len(set(signs)) != 1 or len(sides) > 3:
+        return None
+    if signs[0] == ">":
+        sides, closed = sides[::-1], closed[::-1]
+    if len(sides) == 2:
+        at = next((k for k in (0, 1) if SYMBOL.fullmatch(sides[k]) and not SYMBOL.fullmatch(sides[1 - k])), None)
+        if at is None:
+            return None
+        sides, closed = ([r"-\infty", *sides], [False, *closed]) if at == 0 else ([*sides, r"\infty"], [*closed, False])
+    if not SYMBOL.fullmatch(sides[1]):
+        return None
+    brackets = ("[" if closed[0] else "(") + ("]" if closed[1] else ")")
+    ends = (_read(sides[0], depth + 1), _read(sides[2], depth + 1))
+    return replace(_collection("group", text, ends, brackets), symbol=sides[1].replace(" ", ""))
 
 
 def _number(text: str) -> Answer | None:
@@ -167,7 +190,10 @@ def _unit(words: str, *, spaced: bool) -> str | None:
         _is_unit(token, spaced=spaced) or (spaced and token in LINKS and k) for k, token in enumerate(tokens)
     ):
         return None
-    names = [UNITS.get(token) or UNITS.get(token.removesuffix("s")) or token.removesuffix("s") for token in tokens]
+    cut = next((k for k, token in enumerate(tokens) if token in ASIDE), len(tokens))
+    names = [
+        UNITS.get(token) or UNITS.get(token.removesuffix("s")) or token.removesuffix("s") for token in tokens[:cut]
+    ]
     if power:
         names.insert(0, "square" if power[1] == "2" else "cubic")
     return f"{scale}|{' '.join(names)}" if scale > 1 else " ".join(names)

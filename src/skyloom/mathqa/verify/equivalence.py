@@ -12,11 +12,12 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import NamedTuple
 
-from skyloom.mathqa.verify.answers import Answer, read
+from skyloom.mathqa.verify.answers import ORDER, Answer, read
 
 RULES: dict[str, str] = {
     "form": "the same cleaned spelling",
     "number": "exact values compared, and units where both have one",
+    "rounded": "one side has 12 decimals or more, and they agree but for the last two: a program's rounding",
     "percent": "exactly one side has a percent sign, so its value is divided by 100; without a sign nothing is scaled",
     "percent_unit": "exactly one side has a percent sign and both say the same number above 1: the sign is a unit there",
     "words": "words compared without case and punctuation",
@@ -31,6 +32,7 @@ RULES: dict[str, str] = {
 }
 Leaf = Callable[[str, str], bool | None]
 LARGEST_LIST = 64
+FLOAT_DIGITS = 12
 BASED = re.compile(r"\w+_\{\d+\}")
 
 
@@ -59,7 +61,8 @@ def _compare(left: Answer, right: Answer, leaf: Leaf) -> Outcome:
         return Outcome(True, "form")
     if left.value is not None and right.value is not None:
         return _numbers(left, right, left.value, right.value)
-    if bool(left.symbol) != bool(right.symbol) and "=" in left.text + right.text:  # y = 2x + 3 and 2x - y + 3 = 0
+    one_named = bool(left.symbol) != bool(right.symbol) and "group" not in (left.kind, right.kind)
+    if one_named and "=" in left.text + right.text:  # y = 2x + 3 and 2x - y + 3 = 0
         return _algebra(_whole(left), _whole(right), leaf)
     kinds = {left.kind, right.kind}
     if "words" in kinds:
@@ -69,7 +72,8 @@ def _compare(left: Answer, right: Answer, leaf: Leaf) -> Outcome:
     if kinds == {"group"} or kinds == {"matrix"}:
         return _ordered(left, right, leaf)
     if kinds & {"group", "matrix"}:
-        return Outcome(False, "kind")
+        relations = ORDER.search(left.text) and ORDER.search(right.text)  # x < 3 and 2x < 6
+        return _algebra(left.text, right.text, leaf) if relations else Outcome(False, "kind")
     if BASED.fullmatch(left.form) or BASED.fullmatch(right.form):  # 1011_2: digits to a base are compared as written
         return Outcome(False, "form")
     return _algebra(left.text, right.text, leaf)
@@ -84,7 +88,12 @@ def _numbers(left: Answer, right: Answer, a: Fraction, b: Fraction) -> Outcome:
         if a == b and abs(a) > 1:
             return Outcome(True, "percent_unit")
         return Outcome((a / 100 if left.percent else a) == (b / 100 if right.percent else b), "percent")
-    return Outcome(a == b and (not left.unit or not right.unit or left.unit == right.unit), "number")
+    if left.unit and right.unit and left.unit != right.unit:
+        return Outcome(False, "number")
+    digits = max(len(side.text.partition(".")[2]) for side in (left, right))
+    if a != b and digits >= FLOAT_DIGITS:  # 0.30000000000000004, what programs print
+        return Outcome(abs(a - b) < Fraction(1, 10 ** (min(digits, 20) - 2)), "rounded")
+    return Outcome(a == b, "number")
 
 
 def _words(left: Answer, right: Answer, leaf: Leaf) -> Outcome:

@@ -25,6 +25,8 @@ NUMBER = re.compile(
 SENTENCE = re.compile(r"\.(?=\s+[A-Z]|\s*$)|\.\**$")
 DELIMITED = re.compile(r"\$\$?(.+?)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
 PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
+JOINT = re.compile(r"\\quad|\\qquad|\\text|\\[()\[\],; ]|[\s$,;{}&]|and|or")  # what may stand between boxes of one row
+ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[a-z]+\}")
 HEADING = re.compile(r"(?:step|part|case|conclusion|solution|method|problem|explanation)\b", re.IGNORECASE)
 LONGEST = 200_000  # characters from the end that are looked at
 MOST_MARKS = 8  # from the end; floods of open boxes cost no more than this
@@ -65,18 +67,36 @@ def answer_of(text: str, policy: Policy = "last_number") -> Found | None:
     if found is not None:
         return found
     bare = text.strip()
-    if bare and len(PROSE.findall(bare)) <= MOST_PROSE:
-        return Found(bare, "bare")
-    return find(text, policy)
+    if not bare or _prose(bare) > MOST_PROSE:
+        return find(text, policy)
+    formulas = list(DELIMITED.finditer(bare))
+    if formulas and PROSE.search(bare[: formulas[0].start()]):  # "The solution is $x > 5$"
+        return Found(_content(formulas[-1]), "bare")
+    sentence = bare[0].isalpha() and _prose(bare) > SHORT and bool(_numbers(bare))  # "She has 5 apples left"
+    return find(text, policy) if sentence else Found(bare, "bare")
+
+
+def last_boxed(text: str) -> str | None:
+    """Content of the last box of a LaTeX solution, or of the row of boxes that ends with it; None where no box is whole."""
+    return _last_box(text)[0]
+
+
+def _prose(text: str) -> int:
+    """Words of two letters or more that are no LaTeX commands."""
+    return len(PROSE.findall(ENVIRONMENT.sub("", text)))
+
+
+def _content(formula: re.Match[str]) -> str:
+    return next(group for group in formula.groups() if group is not None).strip()
 
 
 def _behind_hashes(rest: str) -> str | None:
     """The number in the line behind ####, or a short word there; a Markdown heading is no answer."""
     line = rest.partition("\n")[0].strip(" *:.")
     numbers = _numbers(line)
-    if HEADING.match(line) or (not numbers and len(PROSE.findall(line)) > SHORT):
+    if HEADING.match(line) or (not numbers and _prose(line) > SHORT):
         return None
-    exact = len(PROSE.findall(line)) == 0  # an expression or a list stands for itself
+    exact = _prose(line) == 0  # an expression or a list stands for itself
     return (line if exact else numbers[0] if numbers else line) or None
 
 
@@ -92,10 +112,10 @@ def _behind(rest: str, *, label: bool) -> str | None:
     if box is not None:
         return box
     behind = line[display.end() :] if display else line
-    if len(PROSE.findall(behind)) <= (SHORT if display else MOST_PROSE):
+    if _prose(behind) <= (SHORT if display else MOST_PROSE):
         return line or None
     if display:
-        return next(group for group in display.groups() if group is not None).strip()
+        return _content(display)
     numbers = _numbers(line)
     return numbers[-1] if numbers else line
 
@@ -105,17 +125,29 @@ def _numbers(text: str) -> list[str]:
 
 
 def _last_box(text: str) -> tuple[str | None, int]:
-    """Content and place of the last box whose braces balance."""
-    for hit in reversed(list(BOX.finditer(text))[-MOST_MARKS:]):
-        if not text.startswith("{", hit.end()):
-            token = re.match(r"\\?[^\s$.,;\\]+", text[hit.end() :])
-            if token:
-                return token[0], hit.start()
-            continue
-        end = closing(text, hit.end())
-        if end is not None and text[hit.end() + 1 : end].strip():
-            return text[hit.end() + 1 : end].strip(), hit.start()
-    return None, -1
+    """Content and place of the last box whose braces balance, or of the row of boxes that ends with it."""
+    boxes = [box for hit in list(BOX.finditer(text))[-MOST_MARKS:] if (box := _box(text, hit)) is not None]
+    if not boxes:
+        return None, -1
+    row = [boxes.pop()]
+    while boxes and not JOINT.sub("", text[boxes[-1].stop : row[0].start]):
+        row.insert(0, boxes.pop())
+    return ", ".join(box.content for box in row), row[0].start
+
+
+def _box(text: str, hit: re.Match[str]) -> "_Box | None":
+    if not text.startswith("{", hit.end()):
+        token = re.match(r"\\?[^\s$.,;\\]+", text[hit.end() :])
+        return _Box(token[0], hit.start(), hit.end() + token.end()) if token else None
+    end = closing(text, hit.end())
+    content = text[hit.end() + 1 : end].strip()
+    return _Box(content, hit.start(), end + 1) if end is not None and content else None
+
+
+class _Box(NamedTuple):
+    content: str
+    start: int
+    stop: int
 
 
 def closing(text: str, start: int) -> int | None:

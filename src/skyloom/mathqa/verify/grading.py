@@ -44,6 +44,11 @@ class Counts(NamedTuple):
     rejects: tuple[Reject, ...]
     """Rows that could not be graded: they stand in no output."""
 
+    @property
+    def rejected(self) -> int:
+        """How many they are."""
+        return len(self.rejects)
+
 
 def extract(text: str) -> str | None:
     """The final answer of a whole solution, as written: behind the last mark, else the last number, else None."""

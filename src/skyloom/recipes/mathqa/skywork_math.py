@@ -101,8 +101,9 @@ def _on(model: str, lr: float) -> MathConfig:
 
 def smoke() -> MathConfig:
     """Everything at laptop size: the world's seeds, a simulated teacher that is wrong, careless and unreliable, and `tiny`."""
+    benchmark = world.Config(shares=SHARES)
     return MathConfig(
-        collect=(world_seeds.Config(rows=3_600, shares=SHARES, leak=0.03, eval_shares=SHARES),),
+        collect=(world_seeds.Config(rows=3_600, shares=SHARES, leak=0.03, benchmark=benchmark),),
         synthesize=SynthesizeConfig(
             augment=(rephrase.Config(), answer_augment.Config()),
             teacher=TeacherConfig(in_flight=128),
@@ -126,7 +127,7 @@ def smoke() -> MathConfig:
             batch_rows=16,
         ),
         evaluate=EvaluateConfig(
-            benchmarks=(world.Config(shares=SHARES),),
+            benchmarks=(benchmark,),
             generate=GenerateConfig(max_new_tokens=96),
         ),
     )

@@ -8,6 +8,7 @@ best players' games) needs `train` run again on fewer games. `smoke()` is the sa
 Run   skyloom run scc:smoke
 """
 
+from skyloom.core.execute import ExecuteConfig
 from skyloom.core.optim import TrainerConfig
 from skyloom.core.records import SourceConfig
 from skyloom.starcraft.agent.config import AgentConfig, ImitateConfig
@@ -59,16 +60,17 @@ def smoke() -> ScConfig:
         collect=(arena_games.Config(matchups=("marine_push:slow_push",), games=64, games_a_shard=16),),
         curate=CHAIN,
         train=ImitateConfig(
-            agent=AgentConfig(width=32, core=96, blocks=1, channels=16, resblocks=1),
-            optim=TrainerConfig(lr=2e-3, checkpoint_every=100),
-            batch=128,
-            micro_batch=128,
-            updates=200,
+            agent=AgentConfig(width=32, core=96, blocks=0, channels=16, resblocks=1),
+            optim=TrainerConfig(lr=3e-3, checkpoint_every=175, threads=1),
+            batch=32,
+            micro_batch=32,
+            updates=700,
             valid_share=0.1,
-            valid_every=100,
+            valid_every=350,
             valid_samples=500,
         ),
-        evaluate=WinRateConfig(opponents=("slow_push",), games=40, null_games=30, width=40),
+        evaluate=WinRateConfig(opponents=("slow_push",), games=40, null_games=20, width=40),
+        execute=ExecuteConfig(kind="processes"),
     )
 
 

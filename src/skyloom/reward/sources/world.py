@@ -141,7 +141,7 @@ def rows(config: Config, shard: int) -> Iterator[Raw]:
         rng = stream(config.seed, "world", config.part, index, "defect")
         kind = defects.kind_of(float(rng.random()), shares)
         row = _plain(config, index, shard, seen)
-        at, data = _planted(config, kind, row, plain, rng) if kind else (-1, None)
+        at, data = _planted(config, kind, row, plain, seen, rng) if kind else (-1, None)
         if data is None:  # no defect, or none of this kind could be made of this row
             plain.append((ordinal, row))
             data = _raw(row, row.sides, Planted("", row.right, row.generator, row.quality, -1, 0.0))
@@ -250,7 +250,7 @@ def _raw(row: _Plain, sides: Sides, planted: Planted) -> dict[str, Any]:  # Any:
 
 
 def _planted(
-    config: Config, kind: str, row: _Plain, plain: list[tuple[int, _Plain]], rng: defects.Generator
+    config: Config, kind: str, row: _Plain, plain: list[tuple[int, _Plain]], seen: set[str], rng: defects.Generator
 ) -> tuple[int, dict[str, Any] | None]:  # Any: JSON
     """(position in `plain` of the row that is copied, or -1; the raw row, or None where the defect cannot be made)."""
     truth_of = Planted(kind, row.right, row.generator, row.quality, -1, 0.0)
@@ -266,6 +266,9 @@ def _planted(
         case "leak_verbatim" | "leak_embedded":
             leaked = _leak(config, rng)
             sides = defects.embedded(rng, leaked.sides) if kind == "leak_embedded" else leaked.sides
+            if sides.prompt in seen:  # leaked before: it would be a copy, too
+                return -1, None
+            seen.add(sides.prompt)
             return -1, _raw(leaked, sides, Planted(kind, True, leaked.generator, leaked.quality, -1, 0.0))
         case _:
             raise KeyError(f"no defect {kind!r}; known: {', '.join(_shares(config))}")

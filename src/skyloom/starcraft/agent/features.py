@@ -1,7 +1,10 @@
 """From a player's integer view to the tensors that the network reads; the only place where integers become floats.
 
 Formula  value / scale of arena.spec for every number; types and orders stay indices for embeddings; the scalar vector
-         also carries which action kinds are legal and, for each set, log(1 + how many) of each unit type
+         also carries which action kinds are legal and log(1 + n) of counts: units of each type in each set; of own ones
+         the unfinished, the idle and the queued of each type, and the units under each order
+Source   SCC (arXiv 2012.13169) prints six scalars and an ellipsis; the counts are ours: attention pools averages, and an
+         average does not count
 Flow     arena.view -> [features] -> network
 Shapes   B views, S scalars, A actions, T unit types, P planes, M minimap side, U rows of a set (cut to the fullest
          view of the batch), F numbers of a unit, X target rows of all three sets after the cut
@@ -22,7 +25,7 @@ _INDICES: tuple[str, ...] = ("tag", "type", "order", "goal_tag")
 NUMBERS: tuple[int, ...] = tuple(i for i, column in enumerate(spec.COLUMNS) if column.name not in _INDICES)
 """Columns that go in as numbers; tags are names and carry no meaning."""
 N_NUMBERS: int = len(NUMBERS)
-N_SCALARS: int = len(spec.SCALARS) + spec.N_ACTIONS + len(spec.SETS) * spec.N_TYPES
+N_SCALARS: int = len(spec.SCALARS) + 2 * spec.N_ACTIONS + (len(spec.SETS) + 3) * spec.N_TYPES
 GRID: int = 16
 """Side of the coarse map on which the minimap encoder works and onto which units are scattered."""
 
@@ -64,7 +67,8 @@ def observe(view: View, legal_BA: NDArray[np.bool_]) -> Observed:
     sizes = [max(1, int(view.counts[:, k].max(initial=0))) for k in range(len(spec.SETS))]
     sets = [rows[:, :size] for rows, size in zip((view.my, view.enemy, view.neutral), sizes, strict=True)]
     scalars = view.scalars.astype(np.float32) / _SCALAR_SCALE
-    counted = [_type_counts(rows[..., spec.C_["type"]]) for rows in sets]
+    counted = [_counts(rows[..., spec.C_["type"]], rows[..., spec.C_["type"]] > 0, spec.N_TYPES) for rows in sets]
+    counted += _own_counts(sets[0])
     my, enemy, neutral = (_unit_set(rows) for rows in sets)
     return Observed(
         scalars_BS=torch.from_numpy(np.concatenate([scalars, legal_BA.astype(np.float32), *counted], axis=1)),
@@ -125,8 +129,23 @@ def _unit_set(rows_BUC: NDArray[np.int32]) -> UnitSet:
     )
 
 
-def _type_counts(types_BU: NDArray[np.int32]) -> NDArray[np.float32]:
-    """(B, T): log(1 + units of each type); type 0, the unused rows, counts nothing."""
-    counts = (types_BU[..., None] == np.arange(spec.N_TYPES)).sum(axis=1)
-    counts[:, 0] = 0
-    return np.log1p(counts.astype(np.float32))
+def _own_counts(rows_BUC: NDArray[np.int32]) -> list[NDArray[np.float32]]:
+    """Of own units: unfinished, idle and queued per type; per order how many units carry it out."""
+    types, orders = rows_BUC[..., spec.C_["type"]], rows_BUC[..., spec.C_["order"]]
+    used = types > 0
+    return [
+        _counts(types, used & (rows_BUC[..., spec.C_["built"]] < spec.CELL), spec.N_TYPES),
+        _counts(types, used & (orders == 0), spec.N_TYPES),
+        _counts(types, rows_BUC[..., spec.C_["queue"]] * used, spec.N_TYPES),
+        _counts(orders, used, spec.N_ACTIONS),
+    ]
+
+
+def _counts(
+    index_BU: NDArray[np.int32], weight_BU: NDArray[np.int32] | NDArray[np.bool_], size: int
+) -> NDArray[np.float32]:
+    """(B, size): log(1 + summed weight of the rows with each index)."""
+    batch = len(index_BU)
+    places = index_BU.astype(np.int64) + size * np.arange(batch)[:, None]
+    sums = np.bincount(places.ravel(), weights=weight_BU.ravel().astype(np.float64), minlength=batch * size)
+    return np.log1p(sums.reshape(batch, size)).astype(np.float32)

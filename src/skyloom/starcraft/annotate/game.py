@@ -67,7 +67,7 @@ class Config(AnnotatorConfig):
 def annotate(rows_N: pl.DataFrame, config: Config) -> pl.DataFrame:
     """One row of facts a game; the winner's pace is null where nobody won alone."""
     del config
-    seconds = pl.col("loops") / LOOPS_A_SECOND
+    seconds = (pl.col("loops") / LOOPS_A_SECOND).round(3)
     commands = pl.col("sides").list.eval(pl.element().struct.field("commands"))
     ratings = pl.col("sides").list.eval(pl.element().struct.field("mmr"))
     of_winner = pl.when(pl.col("winner") > 0).then(commands.list.get(pl.col("winner") - 1, null_on_oob=True))
@@ -75,7 +75,7 @@ def annotate(rows_N: pl.DataFrame, config: Config) -> pl.DataFrame:
         pl.col("loops").alias("game.loops"),
         seconds.alias("game.seconds"),
         pl.col("winner").alias("game.winner"),
-        (commands.list.min() * 60 / seconds).alias("game.least_apm"),
-        (of_winner * 60 / seconds).alias("game.winner_apm"),
+        (commands.list.min() * 60 / seconds).round(3).alias("game.least_apm"),
+        (of_winner * 60 / seconds).round(3).alias("game.winner_apm"),
         ratings.list.min().cast(pl.Int64).alias("game.least_mmr"),
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from skyloom.core import rng, store
-from skyloom.core.config import Config as CoreConfig
+from skyloom.core.config import PluginConfig
 from skyloom.core.metrics import Estimate, Evaluation, Plot, Series, Table, write_evaluation
 from skyloom.core.records import Reject
 from skyloom.core.stats import wilson
@@ -24,7 +24,7 @@ from skyloom.starcraft.policies import IdlePolicy, Policy, RandomPolicy
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config(CoreConfig):
+class Config(PluginConfig):
     """How the agent is examined."""
 
     map: str = "basin"

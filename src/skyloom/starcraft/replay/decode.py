@@ -1,8 +1,8 @@
 """Decode a .SC2Replay file: header, game events and tracker events, or one named reason why not.
 
-Source  sc2reader's stream readers (MIT), which know every version from 1.0 on; s2protocol lacks the builds 32284 to
-        51701 and most of 2013. Only the readers are used: no engine, no plug-ins (its selection plug-in never
-        deselects OneIndices).
+Source  sc2reader's stream readers (MIT), which know every version from 1.0 on; s2protocol 5.0.17 has no tables for the
+        builds 32284 to 51701 (2015, 2016) and fails on 2.0.8. Only the readers are used: no engine, no plug-ins (its
+        selection plug-in never deselects OneIndices).
 Flow    file -> [decode] -> commands.py, tracker.py, header.py
 Run     skyloom starcraft replay GAME.SC2Replay --out DIR
 """

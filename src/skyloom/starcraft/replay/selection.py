@@ -3,7 +3,7 @@
 Source  The game keeps a selection ordered by unit tag and sends removals as positions in that order: `Mask` (one bit a
         unit, trailing zeros cut off), `OneIndices` (positions that go) or `ZeroIndices` (positions that stay). The
         order is measured: sorted by tag, no selected unit of the games tvt-001 and tvz-071 is dead and no position is
-        out of range; sorted by subgroup priority, as the screen shows it, 535 of 24,134 and 893 of 20,644 are dead.
+        out of range; sorted by subgroup priority, as the screen shows it, 486 of 24,134 and 893 of 20,644 are dead.
 Flow    replay events -> [selections] -> commands with their selected units
 """
 

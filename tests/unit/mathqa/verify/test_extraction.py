@@ -23,6 +23,8 @@ from skyloom.mathqa.verify.grading import extract
         ("The answer is $x=5$ because both sides then agree.", "x=5"),
         ("So \\boxed{3} at first, then \\boxed{\\frac{1}{2}}.", "\\frac{1}{2}"),
         ("so \\fbox{17} it is", "17"),
+        ("the roots are $\\boxed{1}$ and $\\boxed{-2}$.", "1, -2"),
+        ("first \\boxed{3}. Then with the rest of it \\boxed{4}", "4"),
         ("so \\boxed 5 holds", "5"),
         ("so \\boxed{\\text{odd}} and \\boxed{unfinished", "\\text{odd}"),
         ("The answer is \\boxed{42}.", "42"),
@@ -66,6 +68,14 @@ def test_nothing_to_find(text: str) -> None:
 def test_bare_answers_stand_for_themselves() -> None:
     for text in ("5", " x + 1 ", "\\frac{1}{2}", "odd", "(1, 2)", "east of the river"):
         assert answer_of(text) == (text.strip(), "bare")
+    for text, answer in (
+        ("The solution is $x > 5$.", "x > 5"),
+        ("She has 5 apples left.", "5"),
+        ("$5$ dollars", "$5$ dollars"),
+    ):
+        found = answer_of(text)
+        assert found is not None
+        assert found.answer == answer
     found = answer_of("after that long walk she had nothing but 3 coins left in her purse")
     assert found is not None
     assert found == ("3", "last_number")

@@ -18,7 +18,9 @@ def config(tmp_path):
 
 def rows(*pairs):
     prompts = ([{"role": "user", "content": prompt}] for prompt, _ in pairs)
-    return pl.DataFrame({"prompt": list(prompts), "chosen": [chosen for _, chosen in pairs], "rejected": ["No."] * len(pairs)})
+    return pl.DataFrame(
+        {"prompt": list(prompts), "chosen": [chosen for _, chosen in pairs], "rejected": ["No."] * len(pairs)}
+    )
 
 
 def test_hits_are_placed_and_named(config):

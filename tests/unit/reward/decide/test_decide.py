@@ -42,7 +42,9 @@ def test_punctuation_and_prompt_tell_pairs_apart():
 
 def test_top_k_takes_the_offset_out_before_it_ranks():
     frame = ledger(
-        scores__category=["chat"] * 4, scores__origin=["amber", "amber", "birch", "birch"], scores__mean=[0.9, 0.8, 0.7, 0.6]
+        scores__category=["chat"] * 4,
+        scores__origin=["amber", "amber", "birch", "birch"],
+        scores__mean=[0.9, 0.8, 0.7, 0.6],
     )
     plain = top_k.decide(frame, top_k.Config(share=0.5)).to_list()
     assert plain == [None, None, "below_top_k", "below_top_k"]
@@ -52,7 +54,10 @@ def test_top_k_takes_the_offset_out_before_it_ranks():
 
 def test_top_k_rounds_up_ranks_the_living_and_breaks_ties_by_row():
     frame = ledger(
-        [True, True, True, False], scores__category=["x"] * 4, scores__origin=[""] * 4, scores__mean=[0.5, 0.5, 0.1, 0.9]
+        [True, True, True, False],
+        scores__category=["x"] * 4,
+        scores__origin=[""] * 4,
+        scores__mean=[0.5, 0.5, 0.1, 0.9],
     )
     assert top_k.decide(frame, top_k.Config(share=0.34)).to_list() == [None, None, "below_top_k", None]
     assert top_k.decide(frame, top_k.Config(share=0.01)).to_list() == [None, "below_top_k", "below_top_k", None]

@@ -52,7 +52,12 @@ def test_sections_are_weighted_by_rows_and_averaged_plainly():
 
 
 def test_prior_sets_weigh_half_a_section():
-    subsets = {"alpacaeval-easy": part(1.0), "mt-bench-hard": part(1.0), "donotanswer": part(1.0), "math-prm": part(1.0)}
+    subsets = {
+        "alpacaeval-easy": part(1.0),
+        "mt-bench-hard": part(1.0),
+        "donotanswer": part(1.0),
+        "math-prm": part(1.0),
+    }
     prior = reward_bench.with_prior_sets({**subsets, "shp": part(0.0), "summarize": part(0.5)})
     assert prior is not None
     assert prior.value == pytest.approx((2 * 4 * 1.0 + 0.25) / 9)

@@ -28,13 +28,17 @@ def test_bradley_terry_is_softplus_of_the_shortfall():
     gaps = [-3.0, 0.0, 0.5, 8.0]
     for margin in (0.0, 0.7):
         expected = softplus(margin - torch.tensor(gaps, dtype=torch.float64)).mean()
-        assert bradley_terry.loss(scores(gaps), bradley_terry.Config(margin=margin)).loss == pytest.approx(float(expected))
+        assert bradley_terry.loss(scores(gaps), bradley_terry.Config(margin=margin)).loss == pytest.approx(
+            float(expected)
+        )
     assert float(run("bradley_terry", scores([0.0])).loss) == pytest.approx(math.log(2))
 
 
 def test_focal_without_focus_is_bradley_terry_and_its_formula_holds():
     pairs = scores([-2.0, 0.1, 3.0])
-    assert float(focal.loss(pairs, focal.Config(gamma=0)).loss) == pytest.approx(float(run("bradley_terry", pairs).loss))
+    assert float(focal.loss(pairs, focal.Config(gamma=0)).loss) == pytest.approx(
+        float(run("bradley_terry", pairs).loss)
+    )
     p = torch.sigmoid(pairs.chosen_B - pairs.rejected_B)
     expected = (-((1 - p) ** 2) * p.log()).mean()
     assert float(focal.loss(pairs, focal.Config(gamma=2)).loss) == pytest.approx(float(expected))
@@ -43,7 +47,9 @@ def test_focal_without_focus_is_bradley_terry_and_its_formula_holds():
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_match_finite_differences(name):
     chosen, rejected = (torch.randn(5, dtype=torch.float64, generator=torch.Generator().manual_seed(k)) for k in (0, 1))
-    assert gradcheck(lambda c, r: run(name, PairScores(c, r)).loss, (chosen.requires_grad_(), rejected.requires_grad_()))
+    assert gradcheck(
+        lambda c, r: run(name, PairScores(c, r)).loss, (chosen.requires_grad_(), rejected.requires_grad_())
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

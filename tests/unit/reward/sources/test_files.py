@@ -23,7 +23,9 @@ def hh(*texts):
 
 
 def test_hh_prompt_is_what_stands_before_the_last_assistant_turn():
-    made = hh_rlhf.to_record({"chosen": hh("a", "b", "c\n\nHumans: x", "d"), "rejected": hh("a", "b", "c\n\nHumans: x", "e")})
+    made = hh_rlhf.to_record(
+        {"chosen": hh("a", "b", "c\n\nHumans: x", "d"), "rejected": hh("a", "b", "c\n\nHumans: x", "e")}
+    )
     assert [turn.content for turn in made.prompt] == ["a", "b", "c\n\nHumans: x"]
     assert (made.chosen, made.rejected) == ("d", "e")
 

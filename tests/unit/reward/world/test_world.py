@@ -3,11 +3,14 @@
 from collections import Counter, defaultdict
 
 import numpy as np
+import polars as pl
 import pytest
 
 from skyloom.core.errors import BadInput
 from skyloom.core.text.ngrams import NgramIndex, Rule
 from skyloom.core.text.normal import words
+from skyloom.reward.annotate import scores
+from skyloom.reward.decide import top_k
 from skyloom.reward.evals._scoring import MARKDOWN
 from skyloom.reward.sources import world
 from skyloom.reward.world import defects
@@ -101,7 +104,9 @@ def test_truth_has_a_flag_for_every_defect_and_both_rows_of_a_contradiction(trai
     assert all(isinstance(truth[kind], bool) for truth in truths for kind in world.KINDS)
     later = sum(data["planted"]["kind"] == "contradiction" for data in train)
     assert sum(truth["contradiction"] for truth in truths) == 2 * later
-    assert sum(truth["leak"] for truth in truths) == len(by_kind(train, "leak_verbatim", "leak_embedded", "leak_response"))
+    assert sum(truth["leak"] for truth in truths) == len(
+        by_kind(train, "leak_verbatim", "leak_embedded", "leak_response")
+    )
 
 
 def test_the_annotator_overrates_the_weakest_generator(train):
@@ -181,7 +186,9 @@ def test_the_planted_shortcuts_do_win_where_they_are_planted(train):
     padded = by_kind(train, "length")
     longer = [len(d["chosen"]) > len(d["rejected"]) for d in padded]
     assert all(longer)
-    assert all(defects.CONTROL in d["rejected"] and defects.CONTROL not in d["chosen"] for d in by_kind(train, "artefact"))
+    assert all(
+        defects.CONTROL in d["rejected"] and defects.CONTROL not in d["chosen"] for d in by_kind(train, "artefact")
+    )
 
 
 def test_a_twist_changes_the_meaning_and_keeps_the_looks():
@@ -196,3 +203,24 @@ def test_senseless_shares_are_refused():
         list(world.rows(world.Config(copies=0.9, length=0.9), 0))
     with pytest.raises(BadInput, match="at least 1"):
         list(world.rows(world.Config(rows=0), 0))
+
+
+def test_taking_the_offset_out_of_the_scores_selects_better_labels(train):
+    """What top_k is for: with the annotator's bias taken out, fewer wrong labels and fewer weak pairs are kept."""
+    rows = by_kind(train, "")
+    frame = pl.DataFrame([{name: data[name] for name in scores.READS} for data in rows])
+    ledger = scores.annotate(frame, scores.Config()).with_columns(pl.lit(True).alias("alive"))
+    truths = [data["planted"] for data in rows]
+
+    def kept(offsets):
+        reasons = top_k.decide(ledger, top_k.Config(share=0.4, offsets=offsets)).to_list()
+        return [truth for truth, reason in zip(truths, reasons, strict=True) if reason is None]
+
+    def wrong(some):
+        return np.mean([not truth["right"] for truth in some])
+
+    biased, fair = kept({}), kept({world.BIASED: -CONFIG.generator_bias})
+    assert abs(len(biased) - len(fair)) == 0
+    assert np.mean([truth["quality"] for truth in fair]) > np.mean([truth["quality"] for truth in biased]) + 0.05
+    assert wrong(fair) < wrong(truths) * 0.8
+    assert wrong(fair) < wrong(biased)

@@ -49,6 +49,22 @@ def test_unit_counts_by_type_stand_in_the_scalars():
     assert counts[:4].tolist() == pytest.approx(np.log1p([0, 1, 3, 1]).tolist())
 
 
+def test_own_units_are_counted_by_what_they_do():
+    found = view.empty(1)
+    found.my[0, :4, spec.C_["type"]] = [2, 2, 2, 5]
+    found.my[0, :4, spec.C_["built"]] = [spec.CELL, spec.CELL, 10, spec.CELL]
+    found.my[0, :4, spec.C_["order"]] = [0, 3, 3, 0]
+    found.my[0, :4, spec.C_["queue"]] = [0, 0, 0, 4]
+    found.counts[0] = [4, 0, 0]
+    first = len(spec.SCALARS) + spec.N_ACTIONS + 3 * spec.N_TYPES
+    counts = torch.expm1(observe(found, legal()[:1]).scalars_BS[0, first:]).numpy()
+    unfinished, idle, queued = (counts[k * spec.N_TYPES : (k + 1) * spec.N_TYPES] for k in range(3))
+    assert [unfinished[2], unfinished.sum()] == pytest.approx([1, 1])
+    assert [idle[2], idle[5], idle.sum()] == pytest.approx([1, 1, 2])
+    assert [queued[5], queued.sum()] == pytest.approx([4, 4])
+    assert counts[3 * spec.N_TYPES :][[0, 3]].tolist() == pytest.approx([2, 2])
+
+
 def test_cells_of_the_coarse_map_are_row_major_and_clipped():
     found = view.empty(1)
     found.my[0, :2, spec.C_["type"]] = 1

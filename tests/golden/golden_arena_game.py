@@ -1,6 +1,6 @@
 """The golden game: played by fixed rules that use no floating point, so that every machine must come to the same state.
 
-Run  python tests/golden/arena_game.py [loops]   prints the hashes; also un-jitted with NUMBA_DISABLE_JIT=1
+Run  python tests/golden/golden_arena_game.py [loops]   prints the hashes; also un-jitted with NUMBA_DISABLE_JIT=1
 """
 
 import json
@@ -45,6 +45,10 @@ def play(loops):
     return games.hash(0)
 
 
+def compute(marks=(30, 1500, 3000)):
+    """Loops -> hash."""
+    return {str(loops): play(loops) for loops in marks}
+
+
 if __name__ == "__main__":
-    marks = [int(text) for text in sys.argv[1:]] or [30, 1500, 3000]
-    sys.stdout.write(json.dumps({str(loops): play(loops) for loops in marks}) + "\n")
+    sys.stdout.write(json.dumps(compute([int(text) for text in sys.argv[1:]] or (30, 1500, 3000))) + "\n")

@@ -1,0 +1,83 @@
+"""What the commands refuse, and how they tell which benchmark a file is."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from skyloom.app import mathqa_work as work
+from skyloom.core.errors import BadInput
+from skyloom.mathqa.evals import gsm8k, math, world
+
+GSM8K = {"question": "A?", "answer": "1\n#### 1"}
+MATH = {"problem": "P", "level": "Level 1", "type": "Algebra", "solution": "$\\boxed{1}$"}
+
+
+def write(path: Path, *rows) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def asked(data=None, **fields):
+    return work.Asked(
+        **{
+            "data": data,
+            "model": "tiny",
+            "predictions": None,
+            "output_field": "",
+            "benchmark": "",
+            "limit": 0,
+            **fields,
+        }
+    )
+
+
+def test_a_benchmark_is_told_from_its_first_row(tmp_path):
+    assert isinstance(work.benchmark_of(asked()), world.Config)
+    told = work.benchmark_of(asked(write(tmp_path / "a.jsonl", GSM8K), limit=3))
+    assert (type(told), told.path, told.limit) == (gsm8k.Config, tmp_path / "a.jsonl", 3)
+    assert isinstance(work.benchmark_of(asked(write(tmp_path / "b.jsonl", MATH))), math.Config)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"model": ""}, "either --model or --predictions"),
+        ({"predictions": Path("p.jsonl")}, "either --model or --predictions"),
+        ({"benchmark": "gsm8k"}, "give its file with --data"),
+        ({"data": Path("absent.jsonl")}, "no such file"),
+        ({"data": Path("absent.jsonl"), "benchmark": "nope"}, "unknown plug-in 'nope'.*known: gsm8k, math, world"),
+    ],
+)
+def test_what_eval_cannot_do_is_told(tmp_path, fields, told):
+    with pytest.raises(BadInput, match=told):
+        work.evaluate(asked(**fields), [], tmp_path / "out")
+
+
+def test_a_file_of_another_kind_is_told_by_its_fields(tmp_path):
+    with pytest.raises(BadInput, match="row 1: fields text: which benchmark"):
+        work.benchmark_of(asked(write(tmp_path / "x.jsonl", {"text": "a"})))
+    with pytest.raises(BadInput, match="row 2: answer: no last line"):
+        work.evaluate(
+            asked(write(tmp_path / "y.jsonl", GSM8K, {"question": "B?", "answer": "1"})), [], tmp_path / "out"
+        )
+
+
+def test_synthesis_needs_a_known_source_with_its_file_and_known_operators():
+    for fields, told in (
+        ((None, "gsm8k", [], 1, "", False, []), "give its file with --seeds"),
+        ((None, "nope", [], 1, "", False, []), "unknown plug-in 'nope'"),
+        ((None, "world", ["nope"], 1, "", False, []), "unknown plug-in 'nope'"),
+        ((None, "world", [], 1, "", False, ["synthesize.teacher.urll=x"]), "unknown key 'urll'"),
+    ):
+        with pytest.raises(BadInput, match=told):
+            work.synthesis_config(*fields)
+    config = work.synthesis_config(None, "world", [], 2, "http://x/v1", False, ["collect.world.rows=5"])
+    assert [each.samples for each in config.synthesize.augment] == [2, 2]
+    assert config.collect[0].rows == 5
+    assert config.synthesize.teacher.url == "http://x/v1"
+
+
+def test_verify_wants_a_finished_synthesis(tmp_path):
+    with pytest.raises(BadInput, match="not a run directory"):
+        work.verify(tmp_path)
