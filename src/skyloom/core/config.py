@@ -229,8 +229,18 @@ def _assign(data: Any, path: list[str], value: Any, where: str) -> None:
     old = node[key]
     if isinstance(old, dict) and "plugin" in old and isinstance(value, str):
         group = registry.parse(str(cast(dict[str, Any], old)["plugin"])).group
-        value = {"plugin": value if "/" in value else f"{group}/{value}"}
+        value = _plugin_defaults(value if "/" in value else f"{group}/{value}")
     node[key] = value
+
+
+def _plugin_defaults(text: str) -> dict[str, JSON]:
+    """The JSON form of a plug-in's defaults, so that a later setting may name any of its fields; required ones stand as null."""
+    cls = _plugin_class(PluginConfig, {"plugin": text}, "--set")
+    return {"plugin": text, **{field.name: _to_json(_or_none(_default(field))) for field in fields(cls)}}
+
+
+def _or_none(default: Any) -> Any:
+    return None if default is MISSING else default
 
 
 def _key(node: Any, part: str, last: str | None, where: str) -> Any:
