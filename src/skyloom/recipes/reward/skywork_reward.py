@@ -82,7 +82,8 @@ def smoke() -> Config:
         ),
         train=TrainConfig(
             backbone=BackboneConfig(hidden=64, layers=1, heads=4, max_length=128),
-            optim=TrainerConfig(lr=4e-3, warmup_ratio=0.05, checkpoint_every=200),
+            # One thread: matrices this small gain little from a second one, and lose much where other work shares the cores.
+            optim=TrainerConfig(lr=4e-3, warmup_ratio=0.05, checkpoint_every=200, threads=1),
             epochs=4,
             batch_pairs=16,
             budget=4096,
