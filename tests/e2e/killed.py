@@ -10,14 +10,14 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-POINT, COUNTER = int(sys.argv[1]), Path(sys.argv[2])
+deadly = 0
 passed = 0
 
 
 def point() -> None:
     global passed
     passed += 1
-    if passed == POINT:
+    if passed == deadly:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -41,6 +41,8 @@ def torn_write(file: BinaryIO, data: bytes) -> None:
 
 
 def main() -> None:
+    global deadly
+    deadly, counter = int(sys.argv[1]), Path(sys.argv[2])
     from skyloom.core import store
 
     store._write = torn_write
@@ -51,7 +53,7 @@ def main() -> None:
     try:
         run()
     finally:
-        COUNTER.write_text(str(passed))
+        counter.write_text(str(passed))
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ from skyloom.core.errors import BadInput, BadRow
 from skyloom.core.records import Message, Raw, Reject
 from skyloom.core.rng import stream
 from skyloom.mathqa.augment import answer_augment, rephrase
-from skyloom.mathqa.boxed import last_boxed
 from skyloom.mathqa.operators import Refused
 from skyloom.mathqa.records import Problem
 from skyloom.mathqa.sources import gsm8k, math_hendrycks
+from skyloom.mathqa.verify.extraction import last_boxed
 from skyloom.mathqa.world.expressions import show
 from skyloom.mathqa.world.grammar import draw, grammar, read, reword, solve
 from skyloom.mathqa.world.problems import judge

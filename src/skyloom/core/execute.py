@@ -9,6 +9,7 @@ Run   skyloom run scc --set execute.kind=processes
 
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -53,7 +54,7 @@ def _run_inline(work: Callable[[T], U], items: Sequence[T], workers: int) -> Ite
 
 
 def _run_processes(work: Callable[[T], U], items: Sequence[T], workers: int) -> Iterator[U]:
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_die_with_parent)
     waiting: deque[Future[U]] = deque()
     rest = iter(items)
     try:
@@ -69,6 +70,18 @@ def _run_processes(work: Callable[[T], U], items: Sequence[T], workers: int) -> 
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _die_with_parent() -> None:
+    """End a worker whose parent was killed: it would wait for ever, or write into the folder of the run that resumes."""
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _run_ray(work: Callable[[T], U], items: Sequence[T], workers: int) -> Iterator[U]:

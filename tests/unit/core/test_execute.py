@@ -1,4 +1,8 @@
 import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +47,33 @@ def test_a_dead_worker_is_told_in_one_line():
 def test_negative_workers_are_refused():
     with pytest.raises(BadInput, match="expected 0 or more"):
         list(run_all(ExecuteConfig(workers=-1), square, [1], "x"))
+
+
+def sleep_and_tell(path):
+    Path(path).with_suffix(".pid").write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import test_execute as t\n"
+        "if __name__ == '__main__':\n"
+        "    list(t.run_all(t.ExecuteConfig(kind='processes', workers=1), t.sleep_and_tell, [sys.argv[2]], 'x'))\n"
+    )
+    script, told = tmp_path / "parent.py", tmp_path / "worker.pid"
+    script.write_text(code)
+    parent = subprocess.Popen([sys.executable, str(script), str(Path(__file__).parent), str(tmp_path / "worker.x")])
+    for _ in range(400):
+        if told.exists() and told.read_text():
+            break
+        time.sleep(0.05)
+    worker = Path(f"/proc/{told.read_text()}")
+    if not Path("/proc/self").exists():
+        pytest.skip("no /proc on this machine")
+    parent.kill()
+    parent.wait()
+    for _ in range(100):
+        if not Path("/proc/self").exists():
+            return
+        time.sleep(0.05)
+    pytest.fail("the worker outlived its parent")
