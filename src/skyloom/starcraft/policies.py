@@ -4,7 +4,7 @@ Flow    arena.view -> [policy] -> arena.match; agent/policy.py is the learnt one
 Shapes  B views, R random numbers a decision
 """
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -18,6 +18,7 @@ DRAWS: int = 5
 """Random numbers of one decision: kind, skip, target unit, position, unit."""
 
 
+@runtime_checkable
 class Policy(Protocol):
     """Whatever plays many games at once."""
 

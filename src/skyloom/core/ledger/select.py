@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 
 
-def codes_of(group_N: pl.Series) -> tuple[Int[np.ndarray, " N"], list[str]]:
+def codes_of(group_N: pl.Series) -> tuple[Integer[np.ndarray, " N"], list[str]]:
     """Dense codes 0 ... G-1 of a text or categorical column, and the groups' names in code order; nulls are a last group named ""."""
     text_N = group_N.cast(pl.Categorical)
     physical_N = text_N.to_physical()
@@ -48,7 +48,7 @@ def first_of_clusters(cluster_N: pl.Series, living_N: Bool[np.ndarray, " N"]) ->
 
 
 def best_of_groups(
-    code_N: Int[np.ndarray, " N"],
+    code_N: Integer[np.ndarray, " N"],
     value_N: Float[np.ndarray, " N"],
     living_N: Bool[np.ndarray, " N"],
     take: Callable[[int, int], int],
@@ -69,7 +69,7 @@ def best_of_groups(
     return best_N
 
 
-def _best(value_M: Float[np.ndarray, " M"], count: int) -> Int[np.ndarray, " K"]:
+def _best(value_M: Float[np.ndarray, " M"], count: int) -> Integer[np.ndarray, " K"]:
     """Positions of the `count` highest values, the earlier of equal ones first."""
     if count <= 0:
         return np.zeros(0, np.int64)
