@@ -111,6 +111,7 @@ def open_run(recipe: str, config: Config, out: Path | None, seed: int) -> Genera
         raise BadInput(f"{path}: is a file; --out names a directory")
     if path.is_dir() and not manifest_path.exists() and any(p for p in path.iterdir() if p.name != ".lock"):
         raise BadInput(f"{path}: is not empty and holds no run.json; choose another --out")
+    fresh = not path.exists()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -122,7 +123,17 @@ def open_run(recipe: str, config: Config, out: Path | None, seed: int) -> Genera
         manifest = _manifest(recipe, config, seed) | {"steps": old.get("steps", {})}
         store.write_json(manifest_path, manifest)
         cache = Path(os.environ.get(CACHE_VARIABLE) or path.resolve().parent / ".skyloom-cache")
-        yield Run(path, cache, manifest)
+        try:
+            yield Run(path, cache, manifest)
+        except BadInput:
+            if fresh and _untouched(path):  # refused before any work: leave nothing behind
+                store.remove_tree(path)
+            raise
+
+
+def _untouched(path: Path) -> bool:
+    """Whether a run directory holds no file of a step, finished or begun."""
+    return all(each.is_dir() or each.parent == path for each in path.rglob("*"))
 
 
 def default_out(recipe: str, config: Config) -> Path:

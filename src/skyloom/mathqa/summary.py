@@ -1,6 +1,5 @@
-"""Tables about the data of a run: what synthesis gave and cost, what curation found of what was planted, what each level kept.
+"""Tables about the data of a run: what synthesis gave and cost, and what curation kept of each level.
 
-Formula  precision = hits / found, recall = hits / planted, each with its Wilson interval
 Flow     collect -> synthesize -> curate -> train -> [evaluate] -> report
 """
 
@@ -15,7 +14,7 @@ from skyloom.core.ledger.curate import read_decisions
 from skyloom.core.ledger.rows import read_sources, row_parts
 from skyloom.core.metrics import Cell, Table
 from skyloom.core.records import Reject
-from skyloom.core.stats import precision_recall, wilson
+from skyloom.core.stats import wilson
 
 
 class Folders(NamedTuple):
@@ -28,9 +27,8 @@ class Folders(NamedTuple):
 
 
 def tables(folders: Folders) -> tuple[Table, ...]:
-    """Synthesis, planted against found (worlds only), and the share kept by level."""
-    found: tuple[Table, ...] = (_planted(folders.kept),) if (folders.kept / "truth.json").is_file() else ()
-    return (_synthesis(folders.made), *found, _kept_by_level(folders))
+    """Synthesis, and the share kept by level; the report itself sets planted against found."""
+    return (_synthesis(folders.made), _kept_by_level(folders))
 
 
 def _synthesis(made: Path) -> Table:
@@ -44,19 +42,6 @@ def _synthesis(made: Path) -> Table:
     return Table(
         title="Synthesis by operator", note=note, columns=("operator", "rows", "refused", "reasons"), rows=rows
     )
-
-
-def _planted(kept: Path) -> Table:
-    rows: list[tuple[Cell, ...]] = []
-    for told in _objects(kept / "truth.json"):
-        share = precision_recall(told["hits"], told["found"], told["planted"])
-        rows.append((told["defect"], told["planted"], told["found"], told["hits"], share.precision, share.recall))
-    note: str = (
-        "wrong: the answer is not right for its question; drifted: the question no longer has the seed's answer; unsound: either; "
-        "leaked: the seed is a planted copy of a benchmark item. A drifted question with a right answer looks wrong to the verifier"
-    )
-    columns: tuple[str, ...] = ("defect", "planted", "found", "hits", "precision", "recall")
-    return Table(title="Planted against found", note=note, columns=columns, rows=tuple(rows))
 
 
 def _kept_by_level(folders: Folders) -> Table:

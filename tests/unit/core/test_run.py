@@ -104,3 +104,16 @@ def test_the_manifest_tells_config_seed_and_versions(tmp_path):
     assert manifest["seed"] == 5
     assert manifest["as_train"] == ["hh_rlhf"]
     assert {"python", "skyloom", "numpy"} <= set(manifest["versions"])
+
+
+def test_a_run_that_is_refused_before_any_work_leaves_nothing(tmp_path):
+    def refuses(folder):
+        raise BadInput("a test split")
+
+    with pytest.raises(BadInput), open_run("toy", Settings(), tmp_path / "run", seed=0) as run:
+        run.step("collect", refuses, config=Settings())
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(BadInput), open_run("toy", Settings(), tmp_path / "run", seed=0) as run:
+        run.step("collect", writer([], "kept"), config=Settings())
+        run.step("curate", refuses, config=Settings())
+    assert (tmp_path / "run" / "collect" / "out.txt").exists()

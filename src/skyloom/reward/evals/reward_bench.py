@@ -9,7 +9,7 @@ Run      skyloom reward eval --model runs/x/train/model --data filtered.parquet
 Limits   The six code subsets share 164 problems; the file names no problem, so their interval takes the rows as independent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,7 @@ def report(items: Sequence[Item], scores_N2: Float[np.ndarray, "N 2"], rng: Gene
     for name, null in scoring.NULLS.items():
         columns[name] = scoring.by_subset(items, scoring.wins(items, scoring.null_scores(items, null)))
     sections = {name: section_scores(subsets) for name, subsets in columns.items()}
-    name = score_name(sections["model"])
+    name = score_name(sections["model"], columns["model"])
     baselines = tuple(Estimate.of(null, overall(sections[null])) for null in scoring.NULLS)
     others = [Estimate.of(section, part) for section, part in sections["model"].items()]
     others.append(scoring.clustered(items, win_N, rng))
@@ -161,11 +161,11 @@ def overall(sections: Mapping[str, Interval]) -> Interval:
     return scoring.combine([(1.0, part) for part in sections.values()], METHOD)
 
 
-def score_name(sections: Mapping[str, Interval]) -> str:
-    """The headline's name, which says so where sections are missing."""
-    return (
-        "RewardBench score" if len(sections) == len(SECTIONS) else f"RewardBench score of {', '.join(sections)} alone"
-    )
+def score_name(sections: Mapping[str, Interval], subsets: Iterable[str] = ()) -> str:
+    """The headline's name, which says so where sections are missing, or where the preference world was scored."""
+    world = {subset for parts in WORLD_SECTIONS.values() for subset in parts}
+    name = "world score by RewardBench's rule" if world & set(subsets) else "RewardBench score"
+    return name if len(sections) == len(SECTIONS) else f"{name} of {', '.join(sections)} alone"
 
 
 def with_prior_sets(subsets: Mapping[str, Interval]) -> Interval | None:
