@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from skyloom.app.output import print_json
@@ -61,7 +62,8 @@ def examine(as_json: bool) -> bool:
         colours = {"ok": "green", "hint": "yellow", "broken": "red"}
         table = Table("check", "", "found")
         for finding in found:
-            table.add_row(finding.name, f"[{colours[finding.state]}]{finding.state}[/]", finding.told)
+            state = f"[{colours[finding.state]}]{finding.state}[/]"
+            table.add_row(escape(finding.name), state, escape(finding.told))
         Console().print(table)
     return all(finding.state != "broken" for finding in found)
 

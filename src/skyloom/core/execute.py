@@ -9,6 +9,7 @@ Run   skyloom run scc --set execute.kind=processes
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -54,7 +55,7 @@ def _run_inline(work: Callable[[T], U], items: Sequence[T], workers: int) -> Ite
 
 
 def _run_processes(work: Callable[[T], U], items: Sequence[T], workers: int) -> Iterator[U]:
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_die_with_parent)
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker)
     waiting: deque[Future[U]] = deque()
     rest = iter(items)
     try:
@@ -72,8 +73,9 @@ def _run_processes(work: Callable[[T], U], items: Sequence[T], workers: int) -> 
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _die_with_parent() -> None:
-    """End a worker whose parent was killed: it would wait for ever, or write into the folder of the run that resumes."""
+def _start_worker() -> None:
+    """End a worker at once on Ctrl-C, and when its parent was killed: it would wait for ever, or write into the folder of the
+    run that resumes. Whatever it was writing is a partial file that nobody takes for a whole one."""
 
     def watch() -> None:
         parent = multiprocessing.parent_process()
@@ -81,6 +83,7 @@ def _die_with_parent() -> None:
             parent.join()
             os._exit(1)
 
+    signal.signal(signal.SIGINT, lambda _number, _frame: os._exit(1))
     threading.Thread(target=watch, daemon=True).start()
 
 
