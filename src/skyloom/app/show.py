@@ -138,11 +138,12 @@ def differences(run_a: Path, run_b: Path, found: Sequence[Difference], limit: in
         return
     gained = sum(each.change == "gained" for each in found)
     say(f"{run_b} against {run_a}: {gained:,} rows gained, {len(found) - gained:,} lost")
-    console = Console()
+    if not found:
+        return
     table = Table("change", "reason of the run that does not keep it", "rows")
     for (change, reason), count in sorted(counts.items()):
         table.add_row(change, escape(reason), f"{count:,}")
-    console.print(table)
+    Console().print(table)
     for each in found[:limit]:
         say(f"  {each.change} {each.shown}: {each.reason}")
     if len(found) > limit:
