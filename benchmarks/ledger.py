@@ -131,9 +131,8 @@ def main() -> None:
         took = time.perf_counter() - started
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         asked = why_ms(folder / "large", folder / "out", rows)
-        print(
-            f"{rows:,} rows: {took:.1f} s, peak {peak:.1f} GB (the generator before it {generating:.1f} GB), {result.kept:,} kept; why {asked:.0f} ms"
-        )
+        memory = f"peak {peak:.1f} GB (the generator before it {generating:.1f} GB)"
+        print(f"{rows:,} rows: {took:.1f} s, {memory}, {result.kept:,} kept; why {asked:.0f} ms")
         small, repeats = rows // 10, 3
         make_columns(folder / "small", small)
         kept = ours(folder / "small", folder / "out1").kept
