@@ -12,14 +12,13 @@ from rich.table import Table
 from skyloom.app import show
 from skyloom.app.output import print_json
 from skyloom.arena import recording
+from skyloom.arena.spec import LOOPS_PER_SECOND
 from skyloom.core import store
 from skyloom.core.errors import BadInput
 from skyloom.core.metrics import Evaluation
 from skyloom.core.records import Reject
 from skyloom.core.stats import wilson
 from skyloom.starcraft.play import Outcome, Pairing
-
-_SECOND: float = 22.4
 
 
 def say(line: str, *, quiet: bool = False) -> None:
@@ -33,7 +32,7 @@ def games(bot_a: str, bot_b: str, played: Sequence[tuple[Pairing, Outcome]], as_
     wins = sum(_side_of(bot_a, pairing, k) == outcome.winner for k, (pairing, outcome) in enumerate(played))
     draws = sum(outcome.winner == 0 for _, outcome in played)
     rate = wilson(wins, len(played))
-    seconds = sum(outcome.loops for _, outcome in played) / len(played) / _SECOND
+    seconds = sum(outcome.loops for _, outcome in played) / len(played) / LOOPS_PER_SECOND
     losses = len(played) - wins - draws
     if as_json:
         facts = {

@@ -12,7 +12,6 @@ import json
 import math
 import sys
 import types
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
@@ -264,8 +263,3 @@ def _key(node: Any, part: str, last: str | None, where: str) -> Any:
         problem = "stands more than once; use its position" if hits else "is not there"
         raise BadInput(f"{where}: {part!r} {problem}; elements: {', '.join(f'{k} {n}' for k, n in enumerate(called))}")
     raise BadInput(f"{where}: {part!r} is looked up in a plain value")
-
-
-def hints_of(cls: type[Config]) -> Mapping[str, Any]:
-    """Field types of a config class, resolved; for help texts and schema pages."""
-    return typing.get_type_hints(cls)

@@ -24,7 +24,6 @@ from skyloom.core.records import Reject, SourceConfig, content_id, row_key, sche
 
 PART_ROWS: int = 8192
 """Rows of one Parquet part: the unit in which annotations are cached."""
-KEY_COLUMNS: tuple[str, ...] = ("row", "content", "source", "licence")
 
 
 class SourceReport(NamedTuple):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from skyloom.arena.spec import LOOPS_PER_SECOND
 from skyloom.core.ledger.annotate import AnnotatorConfig
 
 KIND = "map"
@@ -22,7 +23,6 @@ WRITES: dict[str, pl.DataType] = {
     "game.winner_apm": pl.Float64(),
     "game.least_mmr": pl.Int64(),
 }
-LOOPS_A_SECOND: float = 22.4
 
 _SIDE = {"name": "a", "race": "Terran", "kind": "bot", "result": "win", "built": []}
 EXAMPLE: tuple[tuple[dict[str, object], ...], tuple[dict[str, object], ...]] = (
@@ -67,7 +67,7 @@ class Config(AnnotatorConfig):
 def annotate(rows_N: pl.DataFrame, config: Config) -> pl.DataFrame:
     """One row of facts a game; the winner's pace is null where nobody won alone."""
     del config
-    seconds = (pl.col("loops") / LOOPS_A_SECOND).round(3)
+    seconds = (pl.col("loops") / LOOPS_PER_SECOND).round(3)
     commands = pl.col("sides").list.eval(pl.element().struct.field("commands"))
     ratings = pl.col("sides").list.eval(pl.element().struct.field("mmr"))
     of_winner = pl.when(pl.col("winner") > 0).then(commands.list.get(pl.col("winner") - 1, null_on_oob=True))

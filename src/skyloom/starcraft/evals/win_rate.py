@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from skyloom.arena.spec import LOOPS_PER_SECOND
 from skyloom.core import rng, store
 from skyloom.core.config import PluginConfig
 from skyloom.core.metrics import Estimate, Evaluation, Plot, Series, Table, write_evaluation
@@ -132,7 +133,7 @@ def _win_table(tallies: Sequence[Tally]) -> Table:
             tally.count("win"),
             tally.count("draw"),
             tally.count("loss"),
-            round(sum(o.loops for _, o in tally.outcomes) / len(tally.outcomes) / 22.4, 1),
+            round(sum(o.loops for _, o in tally.outcomes) / len(tally.outcomes) / LOOPS_PER_SECOND, 1),
             round(_apm(tally), 1),
         )
         for tally in tallies
@@ -144,7 +145,7 @@ def _win_table(tallies: Sequence[Tally]) -> Table:
 
 def _apm(tally: Tally) -> float:
     actions = sum(outcome.actions[item.side - 1] for item, outcome in tally.outcomes)
-    return actions * 60 * 22.4 / sum(outcome.loops for _, outcome in tally.outcomes)
+    return actions * 60 * LOOPS_PER_SECOND / sum(outcome.loops for _, outcome in tally.outcomes)
 
 
 def _head_table(train: Path) -> Table:
@@ -164,7 +165,7 @@ def _length_plot(tally: Tally) -> Plot:
     """Game lengths of won and lost games, sorted: the share of games that were over by then."""
     series: list[Series] = []
     for result in ("win", "loss", "draw"):
-        seconds = sorted(o.loops / 22.4 for i, o in tally.outcomes if result_of(i, o) == result)
+        seconds = sorted(o.loops / LOOPS_PER_SECOND for i, o in tally.outcomes if result_of(i, o) == result)
         share = tuple((k + 1) / len(tally.outcomes) for k in range(len(seconds)))
         if seconds:
             series.append(Series(name=result, x=tuple(seconds), y=share))

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from skyloom.starcraft.replay.decode import LOOPS_A_SECOND, Decoded
+from skyloom.arena.spec import LOOPS_PER_SECOND
+from skyloom.starcraft.replay.decode import Decoded
 from skyloom.starcraft.replay.selection import Picked, Removal, Selections
 
 SCHEMA: dict[str, pl.DataType] = {
@@ -124,7 +125,7 @@ class _Side:
         yield {
             **(self.last or {**_NO_ABILITY, **_NO_TARGET}),
             "loop": event.frame,
-            "seconds": event.frame / LOOPS_A_SECOND,
+            "seconds": event.frame / LOOPS_PER_SECOND,
             "player": player,
             "kind": kind,
             "selected_tags": [unit.tag for unit in picked],

@@ -17,9 +17,6 @@ from typing import Any, NamedTuple
 
 from skyloom.core.errors import BadInput, MissingExtra
 
-LOOPS_A_SECOND: float = 22.4
-"""Game loops a second at speed "faster", at which every ladder and tournament game is played."""
-
 MAX_BYTES: int = 50_000_000
 """Largest replay file that is opened; ours: the largest of 448 real ones has 0.6 MB."""
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from skyloom.arena.spec import LOOPS_PER_SECOND
 from skyloom.starcraft.records import Result, sole_winner
-from skyloom.starcraft.replay.decode import LOOPS_A_SECOND, Decoded
+from skyloom.starcraft.replay.decode import Decoded
 
 _RESULTS: Mapping[str | None, Result] = {"Win": "win", "Loss": "loss", "Tie": "tie"}
 
@@ -60,7 +61,7 @@ def header(decoded: Decoded) -> Header:
         region=str(replay.region),
         teams=str(replay.real_type),
         loops=int(replay.frames),
-        seconds=round(replay.frames / LOOPS_A_SECOND, 1),
+        seconds=round(replay.frames / LOOPS_PER_SECOND, 1),
         players=players,
         winner=players[number - 1].name if number else None,
     )

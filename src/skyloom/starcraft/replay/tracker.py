@@ -8,7 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from skyloom.starcraft.replay.decode import LOOPS_A_SECOND, Decoded
+from skyloom.arena.spec import LOOPS_PER_SECOND
+from skyloom.starcraft.replay.decode import Decoded
 
 KINDS: Mapping[str, str] = {
     "PlayerStatsEvent": "player_stats",
@@ -121,7 +122,7 @@ def _row(
     count = len(event.positions) if event.name == "UnitPositionsEvent" else getattr(event, "count", None)
     return {
         "loop": event.frame,
-        "seconds": event.frame / LOOPS_A_SECOND,
+        "seconds": event.frame / LOOPS_PER_SECOND,
         "kind": KINDS[event.name],
         "player": owners.get(tag) if tag is not None else getattr(event, "pid", None),
         "tag": tag,
