@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from skyloom.core.metrics import Evaluation
     from skyloom.core.records import SourceConfig
     from skyloom.core.run import Run
-    from skyloom.reward.pipeline import Config
+    from skyloom.reward.settings import RewardConfig
 
 app = typer.Typer(help="Preference pairs: curate, train a reward model, evaluate, score.", no_args_is_help=True)
 
@@ -194,16 +194,16 @@ def _guess(data: Path) -> str:
 
 def _config(
     source: "SourceConfig", model: str, epochs: int, index: Path | None, settings: Sequence[str] | None
-) -> "Config":
+) -> "RewardConfig":
     """Curation, training and a held-out evaluation for one source of files."""
     from skyloom.core.config import override
     from skyloom.core.llm.config import TINY, BackboneConfig
     from skyloom.core.optim import TrainerConfig
-    from skyloom.reward.pipeline import Config
-    from skyloom.reward.settings import TrainConfig
+    from skyloom.reward.evals import held_out
+    from skyloom.reward.settings import RewardConfig, TrainConfig
 
     tiny = model == TINY
-    config = Config(
+    config = RewardConfig(
         collect=(source,),
         curate=_chain(index),
         train=TrainConfig(
@@ -214,6 +214,7 @@ def _config(
             budget=8192,
             held_out_share=0.2,
         ),
+        evaluate=held_out.Config(),
     )
     return override(config, settings or [])
 

@@ -5,7 +5,7 @@ Run    skyloom run skywork_reward --smoke
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,8 @@ import numpy as np
 import polars as pl
 
 from skyloom.core import registry
-from skyloom.core.config import Config as BaseConfig
-from skyloom.core.config import PluginConfig
+from skyloom.core.config import Config, PluginConfig
 from skyloom.core.errors import BadInput, BadRow
-from skyloom.core.execute import ExecuteConfig
 from skyloom.core.ledger.curate import curate, read_kept
 from skyloom.core.ledger.query import retractions
 from skyloom.core.ledger.rows import collect, source_inputs
@@ -32,7 +30,7 @@ from skyloom.reward.annotate.control_tokens import cut
 from skyloom.reward.evals import _scoring as scoring
 from skyloom.reward.evals import held_out
 from skyloom.reward.records import Pair
-from skyloom.reward.settings import EvalConfig, TrainConfig
+from skyloom.reward.settings import EvalConfig, RewardConfig, TrainConfig
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -53,28 +51,7 @@ DEFECTS: dict[str, tuple[str, ...]] = {
 """Defect of the preference world -> the reasons that count as having found it. No decider here looks for near copies."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Config(BaseConfig):
-    """A whole run."""
-
-    collect: tuple[SourceConfig, ...]
-    curate: tuple[PluginConfig, ...] = ()
-    """Annotators and deciders in the order in which they run."""
-    train: TrainConfig = field(default_factory=TrainConfig)
-    evaluate: EvalConfig = field(default_factory=held_out.Config)
-    ngram: int = 8
-    """Words in a row that count as a benchmark leak (Skywork-Reward's script: 7 to 13)."""
-    contain: int = 6
-    """A benchmark prompt with fewer than `ngram` words is looked for inside texts from so many words on (ours)."""
-    planned_pairs: int = 0
-    """Pairs that `plan` counts with where the data is not at hand; 0 takes the world's rows."""
-    planned_tokens: int = 0
-    """Tokens of a pair, both sides, likewise; 0 takes the world's."""
-    execute: ExecuteConfig = field(default_factory=ExecuteConfig)
-    seed: int = 0
-
-
-def run(config: Config, run: Run) -> Evaluation:
+def run(config: RewardConfig, run: Run) -> Evaluation:
     """All steps, as far as they are not done; returns the evaluation. Raises BadInput and FailedWork of the steps."""
     _refuse_own_benchmark(config)
     collected = collect_step(config, run)
@@ -83,12 +60,12 @@ def run(config: Config, run: Run) -> Evaluation:
     return read_evaluation(evaluate_step(config, run, trained))
 
 
-def plan(config: Config) -> planning.Plan:
+def plan(config: RewardConfig) -> planning.Plan:
     """Tokens, memory, hours and money of the training and the evaluation."""
     return planning.plan(config.train, config.evaluate, config.collect, config.planned_pairs, config.planned_tokens)
 
 
-def collect_step(config: Config, run: Run) -> Path:
+def collect_step(config: RewardConfig, run: Run) -> Path:
     """Read all sources; a test split that is trained on purpose is noted in the manifest."""
     on_purpose = [str(registry.plugin_of(source)) for source in config.collect if _is_test(source)]
     if on_purpose:
@@ -100,7 +77,7 @@ def collect_step(config: Config, run: Run) -> Path:
     return run.step("collect", work, config=config.collect, inputs=source_inputs(config.collect), version=VERSION)
 
 
-def curate_step(config: Config, run: Run, collected: Path) -> Path:
+def curate_step(config: RewardConfig, run: Run, collected: Path) -> Path:
     """Index the benchmark, run the chain, write what is kept and why, and, for worlds, what was planted against what was found."""
     lists = retractions(run.path)
 
@@ -123,7 +100,7 @@ def curate_step(config: Config, run: Run, collected: Path) -> Path:
     return run.step("curate", work, config=keyed, inputs=inputs, version=VERSION)
 
 
-def train_step(config: Config, run: Run, curated: Path) -> Path:
+def train_step(config: RewardConfig, run: Run, curated: Path) -> Path:
     """Train the reward model on the kept pairs."""
 
     def work(out: Path) -> None:
@@ -134,7 +111,7 @@ def train_step(config: Config, run: Run, curated: Path) -> Path:
     return run.step("train", work, config=config.train, inputs=[curated], version=VERSION)
 
 
-def evaluate_step(config: Config, run: Run, trained: Path) -> Path:
+def evaluate_step(config: RewardConfig, run: Run, trained: Path) -> Path:
     """Score the benchmark with the trained model."""
     chosen = _with_slice(config.evaluate, trained)
 
@@ -205,14 +182,14 @@ def benchmark_of(config: EvalConfig) -> ModuleType:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Index(BaseConfig):
+class _Index(Config):
     """What the index of the benchmark depends on beside the benchmark."""
 
     ngram: int
     contain: int
 
 
-def _with_index(config: Config, out: Path) -> list[PluginConfig]:
+def _with_index(config: RewardConfig, out: Path) -> list[PluginConfig]:
     """The chain, with the benchmark's own index where a contamination annotator names none."""
     if not any(isinstance(each, contamination.Config) and each.index is None for each in config.curate):
         return list(config.curate)
@@ -236,7 +213,7 @@ def _is_test(source: SourceConfig) -> bool:
     return source.as_train and split is not None and split(source) == "test"
 
 
-def _refuse_own_benchmark(config: Config) -> None:
+def _refuse_own_benchmark(config: RewardConfig) -> None:
     """A model that was trained on a benchmark's file may not be reported on that file."""
     trained = {content_of(path) for path in source_inputs([source for source in config.collect if source.as_train])}
     for path in _inputs(config.evaluate):

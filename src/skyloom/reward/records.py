@@ -4,6 +4,7 @@ Flow   sources make it, the ledger stores it, curation judges it, training and e
 Run    skyloom reward curate --data pairs.jsonl --out runs/pairs
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,10 @@ class Pair:
     """The source's own score of the chosen side, in the source's units; null where it has none."""
     score_rejected: float | None = None
     """The same for the rejected side."""
+    scores: tuple[float, ...] = ()
+    """The source's scores of all the responses that it drew for the prompt, in its order and units; empty where it ships none."""
+    confidence: float | None = None
+    """The source's own probability that the chosen side is the better one, 0.5 to 1; null where it states none."""
 
 
 def pair(
@@ -42,14 +47,22 @@ def pair(
     origin: str = "",
     score_chosen: float | None = None,
     score_rejected: float | None = None,
+    scores: Sequence[float] = (),
+    confidence: float | None = None,
 ) -> Pair:
-    """A checked pair; raises BadRow naming the field for broken roles, empty turns, and empty or identical sides."""
+    """A checked pair; raises BadRow naming the field for broken roles, empty turns, empty or identical sides, scores that are not
+    finite, and a confidence outside 0.5 to 1."""
     check_prompt(prompt)
     for name, text in (("chosen", chosen), ("rejected", rejected)):
         if not text.strip():
             raise BadRow(name, "empty")
     if chosen.strip() == rejected.strip():
         raise BadRow("rejected", "identical to chosen")
+    for name, values in (("score_chosen", (score_chosen,)), ("score_rejected", (score_rejected,)), ("scores", scores)):
+        if any(value is not None and not math.isfinite(value) for value in values):
+            raise BadRow(name, "not a finite number")
+    if confidence is not None and not 0.5 <= confidence <= 1:
+        raise BadRow("confidence", f"expected 0.5 to 1, got {confidence}")
     return Pair(
         prompt=tuple(prompt),
         chosen=chosen,
@@ -58,6 +71,8 @@ def pair(
         origin=origin,
         score_chosen=score_chosen,
         score_rejected=score_rejected,
+        scores=tuple(scores),
+        confidence=confidence,
     )
 
 

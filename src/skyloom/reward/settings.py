@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from skyloom.core.config import Config, PluginConfig
+from skyloom.core.execute import ExecuteConfig
 from skyloom.core.llm.config import BackboneConfig
 from skyloom.core.losses import LossConfig
 from skyloom.core.optim import TrainerConfig
+from skyloom.core.records import SourceConfig
 from skyloom.reward.losses import bradley_terry
 
 
@@ -46,3 +48,24 @@ class TrainConfig(Config):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvalConfig(PluginConfig):
     """Base config of a benchmark (`reward/evals/x.py`): `items(config)` and `report(config, items, scores)`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RewardConfig(Config):
+    """A whole run."""
+
+    collect: tuple[SourceConfig, ...]
+    curate: tuple[PluginConfig, ...] = ()
+    """Annotators and deciders in the order in which they run."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    evaluate: EvalConfig
+    ngram: int = 8
+    """Words in a row that count as a benchmark leak (Skywork-Reward's script: 7 to 13)."""
+    contain: int = 6
+    """A benchmark prompt with fewer than `ngram` words is looked for inside texts from so many words on (ours)."""
+    planned_pairs: int = 0
+    """Pairs that `plan` counts with where the data is not at hand; 0 takes the world's rows."""
+    planned_tokens: int = 0
+    """Tokens of a pair, both sides, likewise; 0 takes the world's."""
+    execute: ExecuteConfig = field(default_factory=ExecuteConfig)
+    seed: int = 0

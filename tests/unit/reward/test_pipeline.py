@@ -11,6 +11,7 @@ from skyloom.recipes.reward import skywork_reward
 from skyloom.reward import pipeline
 from skyloom.reward.annotate import contamination
 from skyloom.reward.evals import reward_bench
+from skyloom.reward.settings import RewardConfig
 from skyloom.reward.sources import pairs_file, world
 
 
@@ -59,7 +60,7 @@ def test_plans_at_both_sizes():
 def test_a_benchmark_that_was_trained_on_is_not_reported(tmp_path):
     file = tmp_path / "test.jsonl"
     file.write_text('{"id": 1, "subset": "donotanswer", "prompt": "Q", "chosen": "a", "rejected": "b"}\n')
-    config = pipeline.Config(
+    config = RewardConfig(
         collect=(pairs_file.Config(path=file, as_train=True),), evaluate=reward_bench.Config(path=file)
     )
     with open_run("x", config, tmp_path / "run", 0) as run, pytest.raises(BadInput, match="nothing is reported"):
@@ -67,7 +68,7 @@ def test_a_benchmark_that_was_trained_on_is_not_reported(tmp_path):
 
 
 def test_held_out_pairs_cannot_decontaminate(tmp_path):
-    config = pipeline.Config(collect=(world.Config(rows=50),), curate=(contamination.Config(),))
+    config = RewardConfig(collect=(world.Config(rows=50),), curate=(contamination.Config(),))
     with open_run("x", config, tmp_path / "run", 0) as run:
         collected = pipeline.collect_step(config, run)
         with pytest.raises(BadInput, match="needs a benchmark"):

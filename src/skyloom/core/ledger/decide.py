@@ -19,7 +19,7 @@ import polars as pl
 
 from skyloom.core import registry
 from skyloom.core.config import PluginConfig
-from skyloom.core.errors import FailedWork
+from skyloom.core.errors import BadInput, FailedWork
 
 ACTIONS: tuple[str, ...] = ("keep", "drop", "flip", "repair")
 """Codes 0 to 3 of the action columns. flip swaps chosen and rejected; repair lets the system mend the row's text."""
@@ -30,6 +30,9 @@ Action = pl.Enum(list(ACTIONS))
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeciderConfig(PluginConfig):
     """Base config of a decider (`<system>/decide/x.py`): READS (or reads(config)) and `decide`."""
+
+    sources: tuple[str, ...] = ()
+    """Labels of the sources that it judges; empty judges all. It sees the rows of the others as no longer alive."""
 
 
 class Verdict(NamedTuple):
@@ -106,9 +109,33 @@ def run_decider(config: DeciderConfig, read: Callable[[Sequence[str]], pl.DataFr
     """One decider over the ledger; `read(names)` loads columns. Raises FailedWork where its answer breaks the contract."""
     name = registry.plugin_of(config).name
     wanted = list(dict.fromkeys(("row", "source", *reads_of(config))))
-    ledger_N = read(wanted).with_columns(pl.Series("alive", alive_N))
-    answer = registry.module_of(config).decide(ledger_N, config)
-    return check(name, answer, len(alive_N))
+    ledger_N = read(wanted)
+    scope_N = _scope(config, name, ledger_N["source"])
+    seen_N = alive_N if scope_N is None else alive_N & scope_N
+    answer = registry.module_of(config).decide(ledger_N.with_columns(pl.Series("alive", seen_N)), config)
+    verdict = check(name, answer, len(alive_N))
+    return verdict if scope_N is None else _within(verdict, scope_N)
+
+
+def _scope(config: DeciderConfig, name: str, source_N: pl.Series) -> np.ndarray | None:
+    """bool, which rows belong to the decider's sources; None for all. Raises BadInput for a source that is not there."""
+    if not config.sources:
+        return None
+    known = source_N.unique().cast(pl.String).to_list()
+    unknown = [each for each in config.sources if each not in known]
+    if unknown:
+        raise BadInput(f"decider {name}: no source {unknown[0]!r}; known: {', '.join(sorted(known))}")
+    return source_N.cast(pl.String).is_in(list(config.sources)).to_numpy()
+
+
+def _within(verdict: Verdict, scope_N: np.ndarray) -> Verdict:
+    """The verdict where the decider judges, silence elsewhere."""
+    return verdict._replace(
+        reason_N=pl.select(pl.when(pl.Series(scope_N)).then(verdict.reason_N)).to_series().alias("reason"),
+        action_N=np.where(scope_N, verdict.action_N, np.uint8(KEEP)),
+        weight_N=None if verdict.weight_N is None else np.where(scope_N, verdict.weight_N, np.float32(1)),
+        label_N=None if verdict.label_N is None else np.where(scope_N, verdict.label_N, np.float32(np.nan)),
+    )
 
 
 def check(name: str, answer: Any, height: int) -> Verdict:  # Any: whatever a plug-in returned

@@ -22,8 +22,7 @@ from skyloom.reward.annotate import length as find_length
 from skyloom.reward.annotate import scores as find_scores
 from skyloom.reward.decide import contamination, control_tokens, duplicates, length, top_k
 from skyloom.reward.evals import reward_bench
-from skyloom.reward.pipeline import Config
-from skyloom.reward.settings import TrainConfig
+from skyloom.reward.settings import RewardConfig, TrainConfig
 from skyloom.reward.sources import skywork_80k, world
 
 PAIRS: Path = Path("data/Skywork-Reward-Preference-80K-v0.2.parquet")
@@ -36,9 +35,9 @@ PAIR_TOKENS: int = 1_247
 """Tokens of a pair, both sides: 2 * (96.3 + 527.2), the paper's table."""
 
 
-def config() -> Config:
+def config() -> RewardConfig:
     """Llama-3.1-8B-Instruct at the published settings, on two local files that nobody ships with Skyloom."""
-    return Config(
+    return RewardConfig(
         collect=(skywork_80k.Config(path=PAIRS),),
         curate=_chain(),
         train=TrainConfig(
@@ -60,7 +59,7 @@ def config() -> Config:
     )
 
 
-def gemma_27b() -> Config:
+def gemma_27b() -> RewardConfig:
     """Gemma-2-27B-it: half the learning rate, and eager attention, because SDPA degrades it (allenai/reward-bench issue 169)."""
     base = config()
     train = replace(
@@ -71,9 +70,9 @@ def gemma_27b() -> Config:
     return replace(base, train=train)
 
 
-def smoke() -> Config:
+def smoke() -> RewardConfig:
     """The preference world and `tiny`, on a laptop."""
-    return Config(
+    return RewardConfig(
         collect=(world.Config(rows=7000, eval_rows=800),),
         curate=(
             *_chain(max_ratio=3.0),

@@ -189,3 +189,25 @@ def test_planted_truth_is_compared_with_what_was_found(make, tmp_path):
     assert row["defect"] == "bad"
     assert row["planted"] == 12
     assert 0 < row["hits"] <= min(row["planted"], row["found"])
+
+
+def test_a_decider_limited_to_sources_sees_and_judges_those_alone():
+    from skyloom.core.ledger.decide import run_decider
+    from skyloom.reward.decide import quota
+
+    ledger = pl.DataFrame(
+        {
+            "row": [0, 1, 2, 3],
+            "source": pl.Series(["a", "b", "a", "b"], dtype=pl.Categorical),
+            "scores.category": pl.Series(["x"] * 4, dtype=pl.Categorical),
+            "scores.mean": [0.1, 0.2, 0.3, 0.4],
+        }
+    )
+    alive = np.ones(4, bool)
+    everywhere = run_decider(quota.Config(most=1), ledger.select, alive)
+    assert everywhere.reason_N.is_not_null().to_list() == [True, True, True, False]
+    scoped = run_decider(quota.Config(most=1, sources=("a",)), ledger.select, alive)
+    assert scoped.reason_N.cast(pl.String).to_list() == ["over_quota", None, None, None]
+    assert scoped.action_N.tolist() == [1, 0, 0, 0]
+    with pytest.raises(BadInput, match="no source 'c'; known: a, b"):
+        run_decider(quota.Config(sources=("c",)), ledger.select, alive)

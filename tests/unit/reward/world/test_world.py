@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from skyloom.core.errors import BadInput
+from skyloom.core.records import to_row
 from skyloom.core.text.ngrams import NgramIndex, Rule
 from skyloom.core.text.normal import words
 from skyloom.reward.annotate import scores
@@ -208,7 +209,7 @@ def test_senseless_shares_are_refused():
 def test_taking_the_offset_out_of_the_scores_selects_better_labels(train):
     """What top_k is for: with the annotator's bias taken out, fewer wrong labels and fewer weak pairs are kept."""
     rows = by_kind(train, "")
-    frame = pl.DataFrame([{name: data[name] for name in scores.READS} for data in rows])
+    frame = pl.DataFrame([to_row(world.to_record(data)) for data in rows]).select(scores.READS)
     ledger = scores.annotate(frame, scores.Config()).with_columns(pl.lit(True).alias("alive"))
     truths = [data["planted"] for data in rows]
 
