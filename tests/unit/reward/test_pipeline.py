@@ -10,7 +10,7 @@ from skyloom.core.run import open_run
 from skyloom.recipes.reward import skywork_reward
 from skyloom.reward import pipeline
 from skyloom.reward.annotate import contamination
-from skyloom.reward.evals import reward_bench
+from skyloom.reward.evals import held_out, reward_bench
 from skyloom.reward.settings import RewardConfig
 from skyloom.reward.sources import pairs_file, world
 
@@ -68,7 +68,9 @@ def test_a_benchmark_that_was_trained_on_is_not_reported(tmp_path):
 
 
 def test_held_out_pairs_cannot_decontaminate(tmp_path):
-    config = RewardConfig(collect=(world.Config(rows=50),), curate=(contamination.Config(),))
+    config = RewardConfig(
+        collect=(world.Config(rows=50),), curate=(contamination.Config(),), evaluate=held_out.Config()
+    )
     with open_run("x", config, tmp_path / "run", 0) as run:
         collected = pipeline.collect_step(config, run)
         with pytest.raises(BadInput, match="needs a benchmark"):
