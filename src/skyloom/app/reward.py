@@ -3,7 +3,7 @@
 Run   skyloom reward train --data PATH --source hh_rlhf --as-train --model tiny --out runs/hh
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from skyloom.app.reward_data import app as data_app
 from skyloom.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -21,10 +22,19 @@ if TYPE_CHECKING:
     from skyloom.reward.settings import RewardConfig
 
 app = typer.Typer(help="Preference pairs: curate, train a reward model, evaluate, score.", no_args_is_help=True)
+app.add_typer(data_app)
 
 Data = Annotated[Path, typer.Option("--data", help="A file or folder of preference pairs.")]
+Datas = Annotated[
+    list[str],
+    typer.Option("--data", help="A file, a folder, or hf:NAME of preference pairs; SOURCE=PATH says how to read it; repeatable."),
+]
+Benchmarks = Annotated[
+    list[Path] | None,
+    typer.Option("--benchmark", help="A benchmark's file or folder whose prompts must not be trained on; repeatable."),
+]
 Source = Annotated[
-    str, typer.Option("--source", help="hh_rlhf, rmb, pairs_file or skywork_80k; guessed where it is obvious.")
+    str, typer.Option("--source", help="How to read --data (`skyloom list reward.sources`); guessed where it is obvious.")
 ]
 AsTrain = Annotated[bool, typer.Option("--as-train", help="Train on a test split on purpose; noted in the manifest.")]
 Model = Annotated[str, typer.Option("--model", help="tiny, a Hugging Face name, a local directory or a .gguf file.")]
@@ -38,36 +48,47 @@ Sets = Annotated[
 Index = Annotated[Path | None, typer.Option("--index", help="A benchmark index (.npz) to decontaminate against.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 DEFAULT_EPOCHS: int = 2
+GENERIC: str = "pairs_file"
+"""Reads any file of chosen and rejected; taken where no other source fits."""
+HUB: str = "hf:"
+"""What stands before a Hugging Face name in place of a path."""
 
 
 @app.command()
 def curate(
-    data: Data,
+    data: Datas,
     source: Source = "",
     as_train: AsTrain = False,
     index: Index = None,
+    benchmark: Benchmarks = None,
     max_rows: MaxRows = 0,
     settings: Sets = None,
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read pairs, find duplicates, contradictions, control tokens and leaks, and write what is kept and why."""
+    """Read pairs, find duplicates, contradictions, leaks, shortcuts and control tokens, and write what is kept and why."""
+    from skyloom.core.report import render
     from skyloom.core.run import open_run
     from skyloom.reward.pipeline import collect_step, curate_step
 
-    config = _config(_source(data, source, as_train, max_rows), "tiny", 1, index, settings)
+    sources = _sources(data, source, as_train, max_rows)
+    config = _config(sources, "tiny", 1, index, benchmark, settings)
     with open_run("reward.curate", config, out, config.seed) as run:
         curate_step(config, run, collect_step(config, run))
+        page = render(run.path)
         _tell(run, None, as_json)
+        if not as_json:
+            _say([f"report: {page}"])
 
 
 @app.command()
 def train(
-    data: Data,
+    data: Datas,
     source: Source = "",
     as_train: AsTrain = False,
     model: Model = "tiny",
     index: Index = None,
+    benchmark: Benchmarks = None,
     max_rows: MaxRows = 0,
     epochs: Epochs = DEFAULT_EPOCHS,
     settings: Sets = None,
@@ -79,7 +100,8 @@ def train(
     from skyloom.core.run import open_run
     from skyloom.reward.pipeline import run as run_all
 
-    config = _config(_source(data, source, as_train, max_rows), model, epochs, index, settings)
+    sources = _sources(data, source, as_train, max_rows)
+    config = _config(sources, model, epochs, index, benchmark, settings)
     with open_run("reward.train", config, out, config.seed) as run:
         evaluation = run_all(config, run)
         render(run.path)
@@ -141,7 +163,7 @@ def score(
     from skyloom.reward.evals._scoring import item_of, wins
     from skyloom.reward.pipeline import score_items
 
-    places, pairs, rejected = _read(_source(data, source, as_train=True, max_rows=max_rows))
+    places, pairs, rejected = _read(_source(str(data), source, as_train=True, max_rows=max_rows))
     items = [item_of(pair, str(k)) for k, pair in enumerate(pairs)]
     loaded, tokenizer, settings = _load(model, max_length)
     scores_N2 = score_items(loaded, tokenizer, items, settings)
@@ -160,42 +182,82 @@ def score(
         _say([f"chosen above rejected: {right.value:.1%} [{right.low:.1%}, {right.high:.1%}], n={right.n:,}"])
 
 
-def _source(data: Path, name: str, as_train: bool, max_rows: int) -> "SourceConfig":
+def _sources(data: Sequence[str], name: str, as_train: bool, max_rows: int) -> "tuple[SourceConfig, ...]":
+    """A config for each `PATH` or `SOURCE=PATH`; a plug-in that stands twice gets numbered labels."""
+    from skyloom.core import registry
+
+    known = registry.names("reward.sources")
+    found: list[SourceConfig] = []
+    for text in data:
+        own, _, path = text.partition("=")
+        chosen, path = (own, path) if own in known else (name, text)
+        found.append(_source(path, chosen, as_train, max_rows))
+    plugins = [registry.plugin_of(each).name for each in found]
+    return tuple(
+        replace(each, label=f"{plugin}-{plugins[: k + 1].count(plugin)}") if plugins.count(plugin) > 1 else each
+        for k, (each, plugin) in enumerate(zip(found, plugins, strict=True))
+    )
+
+
+def _source(text: str, name: str, as_train: bool, max_rows: int) -> "SourceConfig":
     """The source plug-in's config; raises BadInput where it does not read files or cannot be guessed."""
     from skyloom.core import registry
     from skyloom.reward.sources._files import FilesConfig
 
-    if not data.exists():
+    data = Path(text)
+    online = text.removeprefix(HUB) if text.startswith(HUB) else ""
+    if online and not name:
+        raise BadInput(f"--data {text}: give --source, or --data SOURCE={text}")
+    if not online and not data.exists():
         raise BadInput(f"--data {data}: no such file or directory")
     module: Any = registry.load("reward.sources", name or _guess(data))  # Any: modules have no static type
     if not issubclass(module.Config, FilesConfig):
-        raise BadInput(f"--source {name}: reads no files; name one of hh_rlhf, rmb, pairs_file, skywork_80k")
-    return module.Config(path=data.resolve(), as_train=as_train, max_rows=max_rows)
+        raise BadInput(f"--source {name}: reads no files; see `skyloom list reward.sources`")
+    place = {"hub": online} if online else {"path": data.resolve()}
+    return module.Config(**place, as_train=as_train, max_rows=max_rows)
 
 
 def _guess(data: Path) -> str:
-    """The source by the keys of the first readable row."""
+    """The source by its first readable row: the plug-in whose example has the most columns in common, all of its own being there."""
+    from skyloom.core import registry
     from skyloom.core.records import Raw
     from skyloom.core.store import find_files, read_json_rows
 
     first = next((raw for path in find_files(data)[:1] for raw in read_json_rows(path) if isinstance(raw, Raw)), None)
-    keys: set[str] = set(first.data) if first is not None else set()
-    if {"conversation_input", "reject"} <= keys:
-        return "rmb"
-    if {"chosen", "rejected"} <= keys and first is not None:
-        chosen = first.data["chosen"]
-        if isinstance(chosen, str) and chosen.startswith("\n\nHuman:"):
-            return "hh_rlhf"
-        return "skywork_80k" if isinstance(chosen, list) and keys == {"chosen", "rejected", "source"} else "pairs_file"
-    raise BadInput(
-        f"--data {data}: cannot tell what it is by its columns ({', '.join(sorted(keys)) or 'none'}); give --source"
-    )
+    row: Mapping[str, Any] = first.data if first is not None else {}  # Any: parsed JSON or Parquet values
+    if isinstance(row.get("chosen"), str) and row["chosen"].startswith("\n\nHuman:"):
+        return "hh_rlhf"
+    fits: dict[str, int] = {}
+    for name in registry.names("reward.sources"):
+        module = registry.load("reward.sources", name)
+        example: Mapping[str, Any] = getattr(module, "FILE_ROW", module.EXAMPLE[0])  # Any: as above
+        alike = all(key in row and _same_kind(row[key], example[key]) for key in example)
+        if alike and name not in ("hh_rlhf", GENERIC):
+            fits[name] = len(example)
+    best = [name for name, columns in fits.items() if columns == max(fits.values())]
+    released = best == ["skywork_80k"] and len(row) == fits["skywork_80k"]  # any more columns: some other file of pairs
+    if len(best) == 1 and (released or best != ["skywork_80k"]):
+        return best[0]
+    if len(best) <= 1 and {"chosen", "rejected"} <= set(row):
+        return GENERIC
+    told = f"could be {' or '.join(best)}" if best else f"columns {', '.join(sorted(row)) or 'none'}"
+    raise BadInput(f"--data {data}: cannot tell what it is ({told}); give --source, or --data SOURCE={data}")
+
+
+def _same_kind(value: Any, example: Any) -> bool:  # Any: parsed JSON or Parquet values
+    """Whether a value could stand where the example stands: equal types, a whole number for a float, or nothing."""
+    return value is None or isinstance(value, type(example)) or (isinstance(value, int) and isinstance(example, float))
 
 
 def _config(
-    source: "SourceConfig", model: str, epochs: int, index: Path | None, settings: Sequence[str] | None
+    sources: "tuple[SourceConfig, ...]",
+    model: str,
+    epochs: int,
+    index: Path | None,
+    benchmarks: Sequence[Path] | None,
+    settings: Sequence[str] | None,
 ) -> "RewardConfig":
-    """Curation, training and a held-out evaluation for one source of files."""
+    """Curation, training and a held-out evaluation for sources of files."""
     from skyloom.core.config import override
     from skyloom.core.llm.config import TINY, BackboneConfig
     from skyloom.core.optim import TrainerConfig
@@ -204,8 +266,10 @@ def _config(
 
     tiny = model == TINY
     config = RewardConfig(
-        collect=(source,),
-        curate=_chain(index),
+        collect=sources,
+        curate=_chain(index, bool(benchmarks)),
+        benchmarks=tuple(path.resolve() for path in benchmarks or ()),
+        ngram=13,
         train=TrainConfig(
             backbone=BackboneConfig(model=model, max_length=512 if tiny else 4096, hidden=64),
             optim=TrainerConfig(lr=1e-3 if tiny else 2e-6, device="auto"),
@@ -219,16 +283,22 @@ def _config(
     return override(config, settings or [])
 
 
-def _chain(index: Path | None) -> "tuple[PluginConfig, ...]":
+def _chain(index: Path | None, benchmarks: bool) -> "tuple[PluginConfig, ...]":
+    """What is safe to do to any preference data: repair, dedup, decontaminate, and look for shortcuts without acting on them."""
     from skyloom.reward.annotate import contamination as find_contamination
     from skyloom.reward.annotate import control_tokens as find_control_tokens
     from skyloom.reward.annotate import exact_duplicates as find_duplicates
     from skyloom.reward.annotate import length as find_length
-    from skyloom.reward.decide import contamination, control_tokens, duplicates
+    from skyloom.reward.annotate import near_duplicates as find_near
+    from skyloom.reward.annotate import shortcuts as find_shortcuts
+    from skyloom.reward.annotate import style as find_style
+    from skyloom.reward.decide import contamination, control_tokens, duplicates, near_duplicates, shortcuts
 
-    leaks = (find_contamination.Config(index=index), contamination.Config()) if index is not None else ()
-    first = (find_control_tokens.Config(), control_tokens.Config(), find_duplicates.Config(), duplicates.Config())
-    return (*first, find_length.Config(), *leaks)
+    leaks = (find_contamination.Config(index=index), contamination.Config()) if index or benchmarks else ()
+    copies = (find_duplicates.Config(), duplicates.Config(), find_near.Config(), near_duplicates.Config())
+    repaired = (find_control_tokens.Config(), control_tokens.Config())
+    looks = (find_length.Config(), find_style.Config(), find_shortcuts.Config(), shortcuts.Config(action="keep"))
+    return (*looks, *repaired, *copies, *leaks)
 
 
 def _load(

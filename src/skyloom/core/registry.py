@@ -30,6 +30,7 @@ _EXTRA_OF: dict[str, str] = {
     "transformers": "llm",
     "tokenizers": "llm",
     "gguf": "llm",
+    "datasets": "hub",
     "ray": "ray",
     "s2protocol": "replays",
     "sc2reader": "replays",

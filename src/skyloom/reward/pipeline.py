@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from skyloom.core import registry
+from skyloom.core import metrics, registry, store
 from skyloom.core.config import Config, PluginConfig
 from skyloom.core.errors import BadInput, BadRow
 from skyloom.core.ledger.curate import curate, read_kept
@@ -24,13 +24,14 @@ from skyloom.core.records import SourceConfig
 from skyloom.core.rng import stream
 from skyloom.core.run import Run, content_of
 from skyloom.core.text.ngrams import Rule
-from skyloom.reward import planning
+from skyloom.reward import counts, planning
 from skyloom.reward.annotate import contamination
 from skyloom.reward.annotate.control_tokens import cut
-from skyloom.reward.evals import _scoring as scoring
-from skyloom.reward.evals import held_out
+from skyloom.reward.evals import held_out, reward_bench
+from skyloom.reward.evals._prompts import Prompt, index_of, prompts_of
 from skyloom.reward.records import Pair
 from skyloom.reward.settings import EvalConfig, RewardConfig, TrainConfig
+from skyloom.reward.sources._files import FilesConfig
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -43,16 +44,18 @@ DEFECTS: dict[str, tuple[str, ...]] = {
     "copy": ("duplicate",),
     "near_copy": ("near_duplicate",),
     "contradiction": ("contradicting_labels",),
+    "near_contradiction": ("near_contradicting_labels",),
     "length": ("length_ratio",),
     "artefact": ("control_token", "control_token_inseparable"),
     "leak": ("contaminated_prompt", "contaminated_response"),
-    "wrong_label": ("contradicting_labels", "below_top_k"),
+    "wrong_label": ("contradicting_labels", "near_contradicting_labels", "disagrees", "flipped"),
 }
-"""Defect of the preference world -> the reasons that count as having found it. No decider here looks for near copies."""
+"""Defect of the preference world -> the reasons that count as having found it. A selection by score finds no fault, it ranks."""
 
 
 def run(config: RewardConfig, run: Run) -> Evaluation:
     """All steps, as far as they are not done; returns the evaluation. Raises BadInput and FailedWork of the steps."""
+    config = generate_step(config, run)
     _refuse_own_benchmark(config)
     collected = collect_step(config, run)
     curated = curate_step(config, run, collected)
@@ -63,6 +66,26 @@ def run(config: RewardConfig, run: Run) -> Evaluation:
 def plan(config: RewardConfig) -> planning.Plan:
     """Tokens, memory, hours and money of the training and the evaluation."""
     return planning.plan(config.train, config.evaluate, config.collect, config.planned_pairs, config.planned_tokens)
+
+
+def generate_step(config: RewardConfig, run: Run) -> RewardConfig:
+    """Write the generated sets, where the config asks for them; returns the config with every missing path filled in."""
+    if config.generate is None:
+        return config
+    from skyloom.reward.world import sets
+
+    wanted = config.generate
+
+    def work(out: Path) -> None:
+        sets.write(out, wanted.scale, wanted.seed)
+
+    folder = run.step("generate", work, config=wanted, version=VERSION)
+    files = sets.files(folder)
+    collect = tuple(_located(source, files) for source in config.collect)
+    evaluate = config.evaluate
+    if isinstance(evaluate, reward_bench.Config) and evaluate.path is None:
+        evaluate = replace(evaluate, path=files["reward_bench"])
+    return replace(config, collect=collect, evaluate=evaluate)
 
 
 def collect_step(config: RewardConfig, run: Run) -> Path:
@@ -91,12 +114,14 @@ def curate_step(config: RewardConfig, run: Run, collected: Path) -> Path:
             execute=config.execute,
             retractions=lists[0] if lists else None,
             mend=mend,
-            export=export,
             defects=DEFECTS,
         )
+        if config.published:
+            scale = config.generate.scale if config.generate else 1.0
+            store.write_json(out / metrics.TABLES, [counts.table(out, config.published, scale).to_json()])
 
     keyed = (*config.curate, config.evaluate, _Index(ngram=config.ngram, contain=config.contain))
-    inputs = [collected, *_inputs(config.evaluate), *_chain_inputs(config.curate), *lists]
+    inputs = [collected, *_inputs(config.evaluate), *config.benchmarks, *_chain_inputs(config.curate), *lists]
     return run.step("curate", work, config=keyed, inputs=inputs, version=VERSION)
 
 
@@ -164,16 +189,9 @@ def mend(kept: pl.DataFrame) -> pl.DataFrame:
         for own, other in ((f"{stem}chosen", f"{stem}rejected"), (f"{stem}rejected", f"{stem}chosen"))
     )
     return swapped.with_columns(
-        pl.when(repair).then(pl.col(side).map_elements(cut, return_dtype=pl.String)).otherwise(pl.col(side)).alias(side)
+        pl.when(repair).then(cut(pl.col(side))).otherwise(pl.col(side)).alias(side)
         for side in ("chosen", "rejected")
     )
-
-
-def export(row: Mapping[str, Any]) -> Mapping[str, Any]:  # Any: column values
-    """A kept pair as `datasets` and TRL load it: two conversations, and where it came from."""
-    prompt = [{"role": turn["role"], "content": turn["content"]} for turn in row["prompt"]]
-    sides = {side: [*prompt, {"role": "assistant", "content": row[side]}] for side in ("chosen", "rejected")}
-    return {**sides, "source": row["source"], "category": row["category"], "weight": row["weight"]}
 
 
 def benchmark_of(config: EvalConfig) -> ModuleType:
@@ -190,21 +208,30 @@ class _Index(Config):
 
 
 def _with_index(config: RewardConfig, out: Path) -> list[PluginConfig]:
-    """The chain, with the benchmark's own index where a contamination annotator names none."""
+    """The chain, with an index of the evaluated and the named benchmarks where a contamination annotator names none."""
     if not any(isinstance(each, contamination.Config) and each.index is None for each in config.curate):
         return list(config.curate)
-    if isinstance(config.evaluate, held_out.Config):
-        raise BadInput(
-            "curate: contamination needs a benchmark or an index; held-out pairs are carved only after curation"
-        )
-    items = benchmark_of(config.evaluate).items(config.evaluate)
+    prompts = [prompt for path in config.benchmarks for prompt in prompts_of(path)]
+    if not isinstance(config.evaluate, held_out.Config):  # held-out pairs are carved only after curation
+        items = benchmark_of(config.evaluate).items(config.evaluate)
+        prompts += [Prompt(item.name, item.prompt[-1].content) for item in items]
+    if not prompts:
+        raise BadInput("curate: contamination needs a benchmark: set benchmarks, or the annotator's index")
     file = out / "benchmark.npz"
-    scoring.build_index(items, Rule(n=config.ngram, contain=min(config.contain, config.ngram))).save(file)
+    index_of(prompts, Rule(n=config.ngram, contain=min(config.contain, config.ngram))).save(file)
     chain = (
         replace(each, index=file) if isinstance(each, contamination.Config) and each.index is None else each
         for each in config.curate
     )
     return list(chain)
+
+
+def _located(source: SourceConfig, files: Mapping[str, Path]) -> SourceConfig:
+    """The source reading its generated file, where it has no path of its own."""
+    name = registry.plugin_of(source).name
+    if isinstance(source, FilesConfig) and source.path == Path() and name in files:
+        return replace(source, path=files[name])
+    return source
 
 
 def _is_test(source: SourceConfig) -> bool:

@@ -5,9 +5,10 @@ Run    skyloom run skywork_reward --set train.optim.lr=1e-3
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
-from skyloom.core.config import Config, PluginConfig
+from skyloom.core.config import NOT_KEYED, Config, PluginConfig
 from skyloom.core.execute import ExecuteConfig
 from skyloom.core.llm.config import BackboneConfig
 from skyloom.core.losses import LossConfig
@@ -51,18 +52,33 @@ class EvalConfig(PluginConfig):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class GenerateConfig(Config):
+    """Schema-true generated files in place of sets that are not at hand (reward/world/sets.py)."""
+
+    scale: float = 0.01
+    """Share of the published sizes, above 0 and at most 1."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RewardConfig(Config):
     """A whole run."""
 
+    generate: GenerateConfig | None = None
+    """Write generated files first; sources without a path, and RewardBench without one, read them."""
     collect: tuple[SourceConfig, ...]
     curate: tuple[PluginConfig, ...] = ()
     """Annotators and deciders in the order in which they run."""
     train: TrainConfig = field(default_factory=TrainConfig)
     evaluate: EvalConfig
+    benchmarks: tuple[Path, ...] = field(default=(), metadata=NOT_KEYED)
+    """Files or folders of benchmarks whose prompts must not be trained on, beside the one that is evaluated; content keys the run."""
     ngram: int = 8
     """Words in a row that count as a benchmark leak (Skywork-Reward's script: 7 to 13)."""
     contain: int = 6
     """A benchmark prompt with fewer than `ngram` words is looked for inside texts from so many words on (ours)."""
+    published: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    """Source -> (pairs in the published pool, pairs that the paper kept), printed beside the counts of this run."""
     planned_pairs: int = 0
     """Pairs that `plan` counts with where the data is not at hand; 0 takes the world's rows."""
     planned_tokens: int = 0

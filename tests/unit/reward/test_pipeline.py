@@ -32,13 +32,6 @@ def test_mend_flips_and_cuts():
     assert mended["score_rejected"].to_list() == [1.0, None, 0.5]
 
 
-def test_export_is_two_conversations():
-    row = {"prompt": [{"role": "user", "content": "q"}], "chosen": "a", "rejected": "b"}
-    made = pipeline.export({**row, "source": "s", "category": "c", "weight": 1.0})
-    assert made["chosen"] == [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
-    assert made["rejected"][-1]["content"] == "b"
-
-
 def test_the_published_settings():
     for config, lr in ((skywork_reward.config(), 2e-6), (skywork_reward.gemma_27b(), 1e-6)):
         train = config.train

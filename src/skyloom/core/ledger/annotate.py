@@ -2,13 +2,13 @@
 
 A *map* annotator looks at a row alone: its result is cached per input part, so editing one row recomputes one part. A *fit* annotator
 looks at a set (duplicate clusters, learnt offsets): its result is cached under the hash of the set that it saw, which is the rows
-still alive where it stands in the chain; the other rows get nulls. Cache keys hold the plug-in's fingerprint, the content of the files
+still alive where it stands in the chain, as the deciders before it flipped and repaired them; the other rows get nulls. Cache keys hold the plug-in's fingerprint, the content of the files
 it reads, the content of the part, and the keys of the annotators whose columns it reads: never the git commit.
 
 Flow  collect -> [curate: ANNOTATE -> decide -> materialise] -> train -> evaluate -> report
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +21,7 @@ from skyloom.core import registry, store
 from skyloom.core.config import PluginConfig, fingerprint
 from skyloom.core.errors import FailedWork
 from skyloom.core.execute import ExecuteConfig, run_all
+from skyloom.core.ledger.decide import Standing
 from skyloom.core.run import content_of
 
 
@@ -29,6 +30,8 @@ class AnnotatorConfig(PluginConfig):
     """Base config of an annotator (`<system>/annotate/x.py`): KIND, READS, WRITES, and `annotate` (map) or `fit`."""
 
 
+Mend = Callable[[pl.DataFrame], pl.DataFrame]
+"""Turns kept rows into what training reads: gets record columns + action, applies flips and repairs, keeps the height."""
 KEYS: tuple[str, ...] = ("row", "source", "licence")
 """Columns of 00-keys.parquet."""
 
@@ -70,8 +73,11 @@ class Annotations:
         owners = {name: self.keys if name in KEYS else self._columns[self._owner_of(name)].file for name in names}
         return read_columns(owners)
 
-    def add(self, config: AnnotatorConfig, alive_N: np.ndarray, execute: ExecuteConfig) -> None:
-        """Run one annotator, or take its columns from the cache. `alive_N`: bool, which rows are still kept."""
+    def add(self, config: AnnotatorConfig, standing: Standing, execute: ExecuteConfig, mend: Mend | None = None) -> None:
+        """Run one annotator, or take its columns from the cache.
+
+        A map sees the rows as they were collected; a fit sees them as they stand: the living ones, flipped and repaired by `mend`.
+        """
         module = registry.module_of(config)
         name = registry.plugin_of(config).name
         record_reads = [each for each in module.READS if "." not in each]
@@ -82,7 +88,7 @@ class Annotations:
         if module.KIND == "map":
             column = self._add_map(config, keyed, upstream, execute)
         else:
-            column = self._add_fit(config, module, keyed, record_reads, column_reads, alive_N)
+            column = self._add_fit(config, module, keyed, record_reads, column_reads, standing, mend)
         self._columns[name] = column
         for written in module.WRITES:
             if written in self._owner:
@@ -116,7 +122,8 @@ class Annotations:
         keyed: Mapping[str, str],
         record_reads: Sequence[str],
         column_reads: Sequence[str],
-        alive_N: np.ndarray,
+        standing: Standing,
+        mend: Mend | None,
     ) -> Column:
         plugin = registry.plugin_of(config)
         parts = {f"part.{k}": part_hash for k, part_hash in enumerate(self.part_hashes)}
@@ -124,21 +131,39 @@ class Annotations:
             f"upstream.{own}": store.digest(_numbered(self._columns[own].part_keys))
             for own in map(self._owner_of, column_reads)
         }
-        key = store.digest({**keyed, **parts, **above, "alive": _hash_mask(alive_N)})
+        seen = {"alive": _hash_mask(standing.alive_N)}
+        for name, changed_N in (("flipped", standing.flipped_N), ("repaired", standing.repaired_N)):
+            if changed_N.any():
+                seen[name] = _hash_mask(changed_N)
+        key = store.digest({**keyed, **parts, **above, **seen})
         target = self._cache / str(plugin).replace("/", ".") / f"{key}.parquet"
         if not target.exists():
-            frames = [pl.read_parquet(part, columns=list(record_reads)) for part in self.parts] if record_reads else []
-            records = [pl.concat(frames, how="vertical_relaxed")] if frames else []
-            facts = [self.read(column_reads)] if column_reads else []
+            records = [self._standing_records(record_reads, standing, mend)] if record_reads else []
+            facts = [self.read(column_reads).filter(pl.Series(standing.alive_N))] if column_reads else []
             whole = pl.concat([*records, *facts], how="horizontal")
-            alive = pl.Series("alive", alive_N)
-            written = _checked(module.fit(whole.filter(alive), config), module, int(alive_N.sum()), plugin.name)
-            where = pl.DataFrame({"at": np.flatnonzero(alive_N)}).hstack(written)
+            written = _checked(module.fit(whole, config), module, int(standing.alive_N.sum()), plugin.name)
+            where = pl.DataFrame({"at": np.flatnonzero(standing.alive_N)}).hstack(written)
             order = pl.DataFrame({"at": np.arange(self.height)})
             store.write_parquet(target, order.join(where, on="at", how="left", maintain_order="left").drop("at"))
         file = self._out / f"{len(self._columns) + 1:02d}-{plugin.name}.parquet"
         store.write_bytes(file, target.read_bytes())
         return Column(file, tuple(store.digest({"fit": key, "part": str(k)}) for k in range(len(self.parts))))
+
+    def _standing_records(self, names: Sequence[str], standing: Standing, mend: Mend | None) -> pl.DataFrame:
+        """Record columns of the living rows, mended, part by part: text that is not asked for is not read."""
+        action = standing.action()
+        frames: list[pl.DataFrame] = []
+        start = 0
+        for part, height in zip(self.parts, self._heights, strict=True):
+            here = slice(start, start + height)
+            start += height
+            living = pl.Series(standing.alive_N[here])
+            changed = mend is not None and bool((standing.flipped_N[here] | standing.repaired_N[here]).any())
+            frame = pl.read_parquet(part, columns=None if changed else list(names)).filter(living)
+            if changed and mend is not None:
+                frame = mend(frame.with_columns(action[here].filter(living).alias("action")))
+            frames.append(frame.select(names))
+        return pl.concat(frames, how="vertical_relaxed")
 
     def _part_file(self, owner: str, part: int) -> Path:
         """One part's slice of an earlier annotator's columns, as a file that a worker can read."""

@@ -20,14 +20,12 @@ from skyloom.core.config import PluginConfig
 from skyloom.core.errors import BadInput, FailedWork
 from skyloom.core.execute import ExecuteConfig
 from skyloom.core.ledger import rows as rows_module
-from skyloom.core.ledger.annotate import Annotations, AnnotatorConfig, read_columns, stored_owners
+from skyloom.core.ledger.annotate import Annotations, AnnotatorConfig, Mend, read_columns, stored_owners
 from skyloom.core.ledger.card import write_card
 from skyloom.core.ledger.decide import DROP, DeciderConfig, Standing, Verdict, count_reasons, run_decider, verdict_frame
 from skyloom.core.progress import track
 from skyloom.core.records import Reject
 
-Mend = Callable[[pl.DataFrame], pl.DataFrame]
-"""Turns kept rows into what training reads: gets record columns + action, applies flips and repairs, keeps the height."""
 Export = Callable[[Mapping[str, Any]], Mapping[str, Any]]  # Any: column values
 """One kept row as the JSON object that other tools load."""
 
@@ -71,7 +69,7 @@ def curate(
         _settle(standing, verdicts[-1], steps, out)
     for config in chain:
         if isinstance(config, AnnotatorConfig):
-            annotations.add(config, standing.alive_N, execute or ExecuteConfig())
+            annotations.add(config, standing, execute or ExecuteConfig(), mend)
         elif isinstance(config, DeciderConfig):
             verdicts.append(run_decider(config, annotations.read, standing.alive_N))
             _settle(standing, verdicts[-1], steps, out)

@@ -38,6 +38,8 @@ class SourceReport(NamedTuple):
     rows: int
     rejected: int
     reject_reasons: dict[str, int]
+    gated: bool = False
+    """Whether its owner hands it out only to those who accept terms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,19 @@ class RowWriter:
         self._part = 0
         self.count = 0
 
-    def add(self, record: Any, parents: Sequence[int] = (), truth: Mapping[str, Any] | None = None) -> int:
-        """Append a record of the writer's type; returns its row key."""
+    def add(
+        self,
+        record: Any,
+        parents: Sequence[int] = (),
+        truth: Mapping[str, Any] | None = None,
+        licence: str = "",
+    ) -> int:
+        """Append a record of the writer's type, under a licence of its own where the source is a mixed set; returns its row key."""
         if not isinstance(record, self._record_type):
             raise TypeError(f"{self._label}: expected {self._record_type.__name__}, got {type(record).__name__}")
         body = to_row(record)
         row = row_key(self._number, self._shard, self.count)
-        keys = {"row": row, "content": content_id(body), "source": self._label, "licence": self._licence}
+        keys = {"row": row, "content": content_id(body), "source": self._label, "licence": licence or self._licence}
         self._rows.append({**keys, **body})
         if truth is not None:
             self._truth.append({"row": row, **{f"truth.{name}": value for name, value in truth.items()}})
@@ -113,7 +121,8 @@ def collect(
     """Read every source into `out`; finished shards of an interrupted run are kept.
 
     Raises BadInput for a test split without `as_train`, a label that stands twice, a source without a usable row, or one that loses
-    more than `max_reject_share` of its rows.
+    more than `max_reject_share` of its rows. A module's NON_ROWS names the reject reasons that are the set's own form, such as a prompt
+    without a response where responses are joined to pairs: they are counted and listed, and do not count as lost.
     """
     reports: list[SourceReport] = []
     rejects: list[Reject] = []
@@ -127,7 +136,7 @@ def collect(
         results = list(run_all(execute or ExecuteConfig(), _collect_shard, tasks, f"reading {label}"))
         bad = [reject for result in results for reject in result.rejects]
         report = _report(config, module, numbers[label], sum(result.rows for result in results), bad)
-        _check_rejects(report, bad, max_reject_share)
+        _check_rejects(report, bad, getattr(module, "NON_ROWS", ()), max_reject_share)
         reports.append(report)
         rejects += bad
     write_reports(out, reports, rejects)
@@ -220,10 +229,10 @@ def _collect_shard(task: _ShardTask) -> _ShardResult:
     if marker.exists():
         return _read_marker(marker)
     module = registry.module_of(task.config)
-    licence = str(module.LICENCE)
-    writer = RowWriter(task.out, task.record_type, label, task.number, task.shard, licence)
+    writer = RowWriter(task.out, task.record_type, label, task.number, task.shard, str(module.LICENCE))
     rejects: list[Reject] = []
     truth_of: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = getattr(module, "truth", None)
+    licence_of: Callable[[Any], str] | None = getattr(module, "licence", None)
     for raw in module.rows(task.config, task.shard):
         if isinstance(raw, Reject):
             rejects.append(raw)
@@ -233,7 +242,8 @@ def _collect_shard(task: _ShardTask) -> _ShardResult:
         except BadRow as error:
             rejects.append(Reject(raw.file, raw.row, error.field, error.reason))
             continue
-        writer.add(record, truth=truth_of(raw.data) if truth_of else None)
+        licence = licence_of(record) if licence_of else ""
+        writer.add(record, truth=truth_of(raw.data) if truth_of else None, licence=licence)
     writer.close()
     store.write_json(marker, {"rows": writer.count, "rejects": [list(reject) for reject in rejects]})
     return _ShardResult(writer.count, rejects)
@@ -258,14 +268,16 @@ def _report(config: SourceConfig, module: ModuleType, number: int, rows: int, ba
         rows=rows,
         rejected=len(bad),
         reject_reasons=dict(sorted(reasons.items())),
+        gated=bool(getattr(module, "GATED", False)),
     )
 
 
-def _check_rejects(report: SourceReport, bad: Sequence[Reject], max_share: float) -> None:
+def _check_rejects(report: SourceReport, rejects: Sequence[Reject], non_rows: Sequence[str], max_share: float) -> None:
+    bad = [reject for reject in rejects if reject.reason not in non_rows]
     first = f"; first: {bad[0].file}: row {bad[0].row}: {bad[0].field or 'row'}: {bad[0].reason}" if bad else ""
     if report.rows == 0:
         raise BadInput(f"source {report.label}: no usable row, {report.rejected:,} rejected{first}")
-    share = report.rejected / (report.rows + report.rejected)
+    share = len(bad) / (report.rows + len(bad))
     if share > max_share:
         raise BadInput(f"source {report.label}: {share:.0%} of the rows rejected, more than {max_share:.0%}{first}")
 

@@ -57,8 +57,9 @@ def sections(run: RunFacts, prefix: str) -> Iterator[Section | Absent]:
     )
     for title, missing, build in parts:
         found = [section for step in run.steps if (section := build(step, prefix))]
+        alike = len({section.title for section in found}) < len(found)
         for section in found:  # a run with two ledgers has two such sections; their step names tell them apart
-            yield section._replace(title=f"{title}: {section.step}") if len(found) > 1 else section
+            yield section._replace(title=f"{title}: {section.step}") if alike else section
         if not found:
             yield Absent(title, missing)
     yield _provenance(run, prefix) if run.manifest else Absent("Provenance", "run.json")
@@ -167,7 +168,8 @@ def _details(step: StepFacts, prefix: str) -> Section | None:
     plots = [_figure(figure, plot.title) for figure, plot in zip(drawn, step.plots or (), strict=True)]
     grid = (tag("div", *plots, class_="grid"),) if plots else ()
     body = join((*grid, *(_told_table(each) for each in step.tables or ())))
-    return Section(f"{prefix}evaluation-{step.name}", "Evaluation", body, tuple(drawn), step.name)
+    title = "Evaluation" if step.name == "evaluate" else f"{step.name.capitalize()} in numbers"
+    return Section(f"{prefix}numbers-{step.name}", title, body, tuple(drawn), step.name)
 
 
 def _told_table(told: Table) -> Html:

@@ -26,12 +26,13 @@ from numpy.typing import NDArray
 
 from skyloom.core import store
 from skyloom.core.errors import BadInput
+from skyloom.core.text.buffers import Texts
 from skyloom.core.text.ngram_table import KINDS, Kind, Table, table_of
 from skyloom.core.text.normal import spans
 from skyloom.core.text.rolling import Batch, window_hashes
 
-VERSION = 1
-BATCH = 2048  # texts whose words stand in memory at once
+VERSION = 2
+BATCH = 1024  # texts whose words stand in memory at once
 _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 HITS: dict[str, pl.DataType] = {
     "query": pl.UInt32(),  # position of the text in the query
@@ -75,8 +76,9 @@ class NgramIndex:
             raise BadInput(f"n-gram index: {len(texts)} items but {len(names_I)} names")
         return cls(rule=rule, names_I=names_I, tables=tuple(_tables(Batch.of(texts, masked=rule.masked), rule)))
 
-    def query(self, texts: Sequence[str]) -> pl.DataFrame:
-        """All hits with columns HITS, sorted by query, start, length and position of the item in the index."""
+    def query(self, texts: Texts) -> pl.DataFrame:
+        """All hits with columns HITS, sorted by query, start, length and position of the item in the index. A column of texts
+        is read where it stands; a null is an empty text."""
         parts = [self._query(texts[start : start + BATCH], start) for start in range(0, len(texts), BATCH)]
         return pl.concat([pl.DataFrame(schema=HITS), *parts])
 
@@ -103,10 +105,11 @@ class NgramIndex:
         except _DAMAGE as error:
             raise BadInput(f"{path}: not an n-gram index of version {VERSION} ({error}); build it again") from error
 
-    def _query(self, texts: Sequence[str], offset: int) -> pl.DataFrame:
+    def _query(self, texts: Texts, offset: int) -> pl.DataFrame:
         batch = Batch.of(texts, masked=self.rule.masked)
+        first_T = batch.first_T
         found: list[tuple[int, int, int, int, str]] = [
-            (text, first - int(batch.first_T[text]), stop - first, item, table.kind)
+            (text, first - int(first_T[text]), stop - first, item, table.kind)
             for table in self.tables
             for text, item, first, stop in zip(*map(_integers, table.matches(batch)), strict=True)
         ]

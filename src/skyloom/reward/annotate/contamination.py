@@ -9,12 +9,12 @@ Run      skyloom run skywork_reward --smoke
 Shapes   N rows of the ledger
 """
 
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from skyloom.core.config import NOT_KEYED
@@ -52,30 +52,41 @@ def annotate(rows_N: pl.DataFrame, config: Config) -> pl.DataFrame:
     """Longest match of each part of a pair, and the evidence."""
     if config.index is None:
         return pl.DataFrame({name: [None] * rows_N.height for name in WRITES}, schema=WRITES)
-    places: list[tuple[int, str, str]] = []  # (row, side, name of the place)
-    texts: list[str] = []
-    for row, (prompt, chosen, rejected) in enumerate(rows_N.select(READS).iter_rows()):
-        for side, name, text in _parts(prompt, chosen, rejected):
-            places.append((row, side, name))
-            texts.append(text)
-    words: dict[str, list[int]] = {side: [0] * rows_N.height for side in SIDES}
-    evidence: list[list[str]] = [[] for _ in range(rows_N.height)]
-    for query, item, rule, start, stop, count in (
-        _index(config.index, config.index.stat().st_mtime_ns).query(texts).iter_rows()
-    ):
-        row, side, name = places[query]
-        words[side][row] = max(words[side][row], count)
-        if len(evidence[row]) < MOST_EVIDENCE:
-            evidence[row].append(f"{name} {start}-{stop}, {count} words, {rule}: {item}")
-    columns: dict[str, Sequence[Any]] = {f"contamination.{side}": words[side] for side in SIDES}  # Any: ints or lists
-    return pl.DataFrame({**columns, "contamination.evidence": evidence}, schema=WRITES)
+    index = _index(config.index, config.index.stat().st_mtime_ns)
+    row_N = pl.Series("row", np.arange(rows_N.height), dtype=pl.Int64)
+    count_N = rows_N["prompt"].list.len().cast(pl.Int64).to_numpy()
+    turns = rows_N["prompt"].filter(count_N > 0).explode().struct.field("content")
+    turn_T = pl.Series(np.arange(len(turns)) - np.repeat(np.cumsum(count_N) - count_N, count_N))
+    found = pl.concat(
+        [
+            _hits(index, turns, pl.Series(np.repeat(row_N, count_N)), pl.format("prompt[{}]", turn_T)),
+            *(_hits(index, rows_N[side], row_N, pl.lit(side)) for side in SIDES[1:]),
+        ]
+    )
+    return _per_row(found, row_N)
 
 
-def _parts(prompt: Sequence[Mapping[str, str]], chosen: str, rejected: str) -> Iterator[tuple[str, str, str]]:
-    for k, turn in enumerate(prompt):
-        yield "prompt", f"prompt[{k}]", turn["content"]
-    yield "chosen", "chosen", chosen
-    yield "rejected", "rejected", rejected
+def _hits(index: NgramIndex, texts: pl.Series, row_T: pl.Series, place: pl.Expr) -> pl.DataFrame:
+    """The index's hits in one column of texts: row, place, words and evidence of each."""
+    places = pl.DataFrame({"row": row_T}).with_columns(place.alias("place"))
+    hits = index.query(texts)
+    evidence = pl.format("{} {}-{}, {} words, {}: {}", "place", "start", "stop", "words", "rule", "item")
+    return places[hits["query"]].hstack(hits).select("row", "place", "words", evidence.alias("evidence"))
+
+
+def _per_row(found: pl.DataFrame, row_N: pl.Series) -> pl.DataFrame:
+    """Longest match of each side and the first of the evidence, in the order of prompt, chosen, rejected."""
+    longest = [
+        pl.col("words").filter(pl.col("place").str.starts_with(side)).max().alias(f"contamination.{side}")
+        for side in SIDES
+    ]
+    evidence = pl.col("evidence").head(MOST_EVIDENCE).alias("contamination.evidence")
+    per_row = found.group_by("row", maintain_order=True).agg(*longest, evidence)
+    whole = row_N.to_frame().join(per_row, on="row", how="left", maintain_order="left")
+    return whole.select(
+        *(pl.col(f"contamination.{side}").cast(pl.Int64).fill_null(0) for side in SIDES),
+        pl.col("contamination.evidence").fill_null(pl.lit([], dtype=pl.List(pl.String()))),
+    )
 
 
 @lru_cache(maxsize=2)

@@ -8,7 +8,6 @@ Run      skyloom run skywork_reward --smoke
 Shapes   N rows of the ledger
 """
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,9 +39,7 @@ def annotate(rows_N: pl.DataFrame, config: Config) -> pl.DataFrame:
     """Counts of control tokens, and whether a repair is possible."""
     del config
     contents = pl.col("prompt").list.eval(pl.element().struct.field("content")).list.join("\n")
-    chosen, rejected = (
-        pl.col(side).str.replace(rf"(?s)(?:{TOKEN}).*", "").str.strip_chars() for side in ("chosen", "rejected")
-    )
+    chosen, rejected = (cut(pl.col(side)).str.strip_chars() for side in ("chosen", "rejected"))
     return rows_N.select(
         _count(contents).alias("control.prompt"),
         _count(pl.col("chosen")).alias("control.chosen"),
@@ -51,10 +48,13 @@ def annotate(rows_N: pl.DataFrame, config: Config) -> pl.DataFrame:
     )
 
 
-def cut(text: str) -> str:
+def cut(text: pl.Expr) -> pl.Expr:
     """The text before its first control token, without trailing white space; unchanged where there is none."""
-    found = re.search(TOKEN, text)
-    return text[: found.start()].rstrip() if found else text
+    return (
+        pl.when(text.str.contains(TOKEN))
+        .then(text.str.replace(rf"(?s)(?:{TOKEN}).*", "").str.strip_chars_end())
+        .otherwise(text)
+    )
 
 
 def _count(text: pl.Expr) -> pl.Expr:

@@ -14,6 +14,8 @@ import polars as pl
 from skyloom.core.ledger.decide import DeciderConfig
 
 READS: tuple[str, ...] = ("contamination.prompt", "contamination.chosen", "contamination.rejected")
+SWEEPS: dict[str, tuple[int, ...]] = {"min_words": tuple(range(7, 14))}
+"""Values that sensitivity tries: the range of Skywork-Reward's script; below the index's own n nothing changes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

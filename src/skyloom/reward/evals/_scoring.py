@@ -21,7 +21,6 @@ from skyloom.core.errors import BadInput
 from skyloom.core.metrics import Estimate, Evaluation, Plot, Series, Table
 from skyloom.core.records import Message
 from skyloom.core.stats import Interval, cluster_bootstrap, wilson
-from skyloom.core.text.ngrams import NgramIndex, Rule
 from skyloom.reward.records import Pair, prompt_text
 
 MARKDOWN: re.Pattern[str] = re.compile(
@@ -129,8 +128,3 @@ def subset_table(rows: Mapping[str, Sequence[Interval]], columns: Sequence[str],
     """Accuracy by subset: the model's, then each null baseline's."""
     body = tuple((name, *cells) for name, cells in rows.items())
     return Table(title="Accuracy by subset", note=note, columns=("subset", *columns), rows=body)
-
-
-def build_index(items: Sequence[Item], rule: Rule) -> NgramIndex:
-    """The index of the benchmark's prompts (their last turn, which is the item's own), for contamination annotators."""
-    return NgramIndex.build([item.prompt[-1].content for item in items], rule, [item.name for item in items])

@@ -9,18 +9,19 @@ Run      skyloom reward train --data hh_rlhf/harmless-base-test.jsonl.gz --sourc
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from skyloom.core.errors import BadRow
-from skyloom.core.records import Message, Raw, Reject
+from skyloom.core.hub import Hub
+from skyloom.core.records import Message
 from skyloom.core.store import text_field
 from skyloom.reward.records import Pair, pair
-from skyloom.reward.sources._files import FilesConfig, file_rows, files_of, is_test_name
+from skyloom.reward.sources._files import FilesConfig, file_rows, files_of, split_of
 
 LICENCE: str = "MIT"
+HUB: Hub = Hub("Anthropic/hh-rlhf")
 TURN: re.Pattern[str] = re.compile(r"\n\n(Human|Assistant):")
 ROLE: dict[str, str] = {"Human": "user", "Assistant": "assistant"}
 
@@ -30,20 +31,7 @@ class Config(FilesConfig):
     """Where the transcripts stand."""
 
 
-def inputs(config: Config) -> tuple[Path, ...]:
-    """The files that are read."""
-    return files_of(config)
-
-
-def split(config: Config) -> str:
-    """`test` where any file is named so."""
-    return "test" if is_test_name(files_of(config)) else "train"
-
-
-def rows(config: Config, shard: int) -> Iterator[Raw | Reject]:
-    """All rows in file order; there is one shard."""
-    del shard
-    return file_rows(config)
+inputs, split, rows = files_of, split_of, file_rows
 
 
 def to_record(raw: Mapping[str, Any]) -> Pair:  # Any: parsed JSON

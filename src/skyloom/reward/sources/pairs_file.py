@@ -7,16 +7,23 @@ Flow     [collect] -> curate -> train -> evaluate -> report
 Run      skyloom reward train --data pairs.jsonl --source pairs_file
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from skyloom.core.errors import BadRow
-from skyloom.core.records import Message, Raw, Reject
+from skyloom.core.records import Message
 from skyloom.core.store import number_field, text_field
 from skyloom.reward.records import Pair, pair
-from skyloom.reward.sources._files import FilesConfig, file_rows, files_of, is_test_name, text_or_turns
+from skyloom.reward.sources._files import (
+    FilesConfig,
+    common_prompt,
+    file_rows,
+    files_of,
+    split_of,
+    text_or_turns,
+    user_turn,
+)
 
 LICENCE: str = "as stated by its owner"
 PROMPT_NAMES: tuple[str, ...] = ("prompt", "conversations", "messages", "instruction", "question")
@@ -28,20 +35,7 @@ class Config(FilesConfig):
     """Where the file stands."""
 
 
-def inputs(config: Config) -> tuple[Path, ...]:
-    """The files that are read."""
-    return files_of(config)
-
-
-def split(config: Config) -> str:
-    """`test` where any file is named so."""
-    return "test" if is_test_name(files_of(config)) else "train"
-
-
-def rows(config: Config, shard: int) -> Iterator[Raw | Reject]:
-    """All rows in file order; there is one shard."""
-    del shard
-    return file_rows(config)
+inputs, split, rows = files_of, split_of, file_rows
 
 
 def to_record(raw: Mapping[str, Any]) -> Pair:  # Any: parsed JSON or Parquet values
@@ -65,7 +59,7 @@ def parted(raw: Mapping[str, Any]) -> tuple[list[Message], str, str]:  # Any: as
     if not name:
         return _implicit(chosen, rejected)
     stated = text_or_turns(raw, name)
-    prompt = [Message(role="user", content=stated)] if isinstance(stated, str) else stated
+    prompt = user_turn(stated) if isinstance(stated, str) else stated
     if name == "messages" and prompt[-1].role == "assistant":  # UltraFeedback repeats the chosen conversation there
         prompt = prompt[:-1]
     return prompt, _reply(chosen, prompt, "chosen"), _reply(rejected, prompt, "rejected")
@@ -74,12 +68,7 @@ def parted(raw: Mapping[str, Any]) -> tuple[list[Message], str, str]:  # Any: as
 def _implicit(chosen: str | list[Message], rejected: str | list[Message]) -> tuple[list[Message], str, str]:
     if isinstance(chosen, str) or isinstance(rejected, str):
         raise BadRow("prompt", "missing: sides given as text need a prompt")
-    if len(chosen) < 2 or chosen[:-1] != rejected[:-1]:
-        raise BadRow("rejected", "differs from chosen before the last turn")
-    for name, turns in (("chosen", chosen), ("rejected", rejected)):
-        if turns[-1].role != "assistant":
-            raise BadRow(name, "the last turn is not the assistant's")
-    return chosen[:-1], chosen[-1].content, rejected[-1].content
+    return common_prompt(chosen, rejected)
 
 
 def _reply(side: str | list[Message], prompt: Sequence[Message], name: str) -> str:

@@ -14,9 +14,9 @@ from typing import Any
 
 from skyloom.core.errors import BadInput, BadRow
 from skyloom.core.records import Message, Raw, Reject
-from skyloom.core.store import object_field, read_json_rows, text_field
+from skyloom.core.store import object_field, text_field
 from skyloom.reward.records import Pair, pair
-from skyloom.reward.sources._files import FilesConfig, files_of, turns_field
+from skyloom.reward.sources._files import FilesConfig, benchmark_split, files_of, rows_of, turns_field
 
 LICENCE: str = "none stated"
 BEST_OF_N: str = "BoN_set"
@@ -27,6 +27,9 @@ class Config(FilesConfig):
     """Where the folder stands."""
 
 
+split = benchmark_split
+
+
 def inputs(config: Config) -> tuple[Path, ...]:
     """The pairwise files."""
     found = tuple(path for path in files_of(config) if BEST_OF_N not in path.parts)
@@ -35,22 +38,10 @@ def inputs(config: Config) -> tuple[Path, ...]:
     return found
 
 
-def split(config: Config) -> str:
-    """Always a test split."""
-    del config
-    return "test"
-
-
 def rows(config: Config, shard: int) -> Iterator[Raw | Reject]:
     """All rows in path order; there is one shard."""
     del shard
-    left = config.max_rows or -1
-    for path in inputs(config):
-        for raw in read_json_rows(path):
-            if left == 0:
-                return
-            left -= 1
-            yield raw
+    return rows_of(inputs(config), config.max_rows)
 
 
 def to_record(raw: Mapping[str, Any]) -> Pair:  # Any: parsed JSON

@@ -2,26 +2,48 @@
 
 Columns `chosen` and `rejected` (lists of {content, role}) and `source`. In all magpie-ultra pairs the two conversations differ in
 their number of turns: the rejected side carries a chat-control token (RM-R1, arXiv 2505.02387, appendix F.2). Such a side is kept
-whole as one reply, so that curation sees the token and decides.
+whole as one reply, so that curation sees the token and decides. No score and no category is released; each row carries the licence of
+the set that its `source` names.
 
 Source   Liu et al. 2024 (arXiv 2410.18451); HF Skywork/Skywork-Reward-Preference-80K-v0.1 and -v0.2
 Flow     [collect] -> curate -> train -> evaluate -> report
-Run      skyloom run skywork_reward --set collect.skywork_80k.path=FILE
+Run      skyloom reward train --data preference_80k.parquet --source skywork_80k
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from skyloom.core.errors import BadRow
-from skyloom.core.records import Message, Raw, Reject
+from skyloom.core.hub import Hub
+from skyloom.core.records import Message
 from skyloom.core.store import text_field
 from skyloom.reward.records import Pair, pair
-from skyloom.reward.sources._files import FilesConfig, file_rows, files_of, turns_field
+from skyloom.reward.sources import (
+    helpsteer2,
+    magpie_air,
+    magpie_pro,
+    magpie_pro31,
+    magpie_ultra,
+    offsetbias,
+    wildguardmix,
+)
+from skyloom.reward.sources._files import FilesConfig, file_rows, files_of, split_of, turns_field
 
-LICENCE: str = "mixed, see the licences of its seven sources"
+LICENCE: str = "mixed"
+HUB: Hub = Hub("Skywork/Skywork-Reward-Preference-80K-v0.2")
 TURN_BREAK: str = "\n\n"
+LICENCES: tuple[tuple[str, str], ...] = (
+    ("magpieultra", magpie_ultra.LICENCE),
+    ("magpieprollama31", magpie_pro31.LICENCE),
+    ("magpiepro", magpie_pro.LICENCE),
+    ("magpieair", magpie_air.LICENCE),
+    ("wildguard", wildguardmix.LICENCE),
+    ("offsetbias", offsetbias.LICENCE),
+    ("helpsteer2", helpsteer2.LICENCE),
+)
+"""How a `source` value begins, letters and digits only -> the licence of that set; the first that fits counts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,15 +51,13 @@ class Config(FilesConfig):
     """Where the file stands."""
 
 
-def inputs(config: Config) -> tuple[Path, ...]:
-    """The files that are read."""
-    return files_of(config)
+inputs, split, rows = files_of, split_of, file_rows
 
 
-def rows(config: Config, shard: int) -> Iterator[Raw | Reject]:
-    """All rows in file order; there is one shard."""
-    del shard
-    return file_rows(config)
+def licence(record: Pair) -> str:
+    """The licence of the set that the row was taken from; unknown where its name is none of the seven."""
+    name = re.sub(r"[^a-z0-9]", "", record.origin.lower())
+    return next((each for start, each in LICENCES if name.startswith(start)), "unknown")
 
 
 def to_record(raw: Mapping[str, Any]) -> Pair:  # Any: parsed JSON or Parquet values

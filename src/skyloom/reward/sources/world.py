@@ -73,6 +73,8 @@ class Config(SourceConfig):
     """Share of pairs with a chat-control token in the rejected side."""
     leaks: float = 0.03
     """Share of pairs that hold an evaluation prompt: a third verbatim, a third embedded, a third inside a response."""
+    near_contradictions: float = 0.0
+    """Share of pairs that are an earlier one, edited and with its sides swapped."""
 
 
 KINDS: tuple[str, ...] = (
@@ -85,6 +87,7 @@ KINDS: tuple[str, ...] = (
     "leak_verbatim",
     "leak_embedded",
     "leak_response",
+    "near_contradiction",
 )
 """Defects that exclude one another; a wrong label comes on top."""
 
@@ -104,6 +107,8 @@ class Planted(NamedTuple):
     """Resemblance to that row; 0 where there is none."""
     contradicted: bool = False
     """Whether another row of this shard is the same pair with its sides swapped."""
+    near_contradicted: bool = False
+    """The same for an edited pair."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,7 +152,9 @@ def rows(config: Config, shard: int) -> Iterator[Raw]:
             data = _raw(row, row.sides, Planted("", row.right, row.generator, row.quality, -1, 0.0))
         elif at >= 0:
             first = made[plain.pop(at)[0]]
-            first["planted"]["contradicted"] = data["planted"]["contradicted"] = kind == "contradiction"
+            for planted in (first["planted"], data["planted"]):
+                planted["contradicted"] = kind == "contradiction"
+                planted["near_contradicted"] = kind == "near_contradiction"
         made.append(data)
     return (Raw(f"world/{config.part}/{shard}", number, data) for number, data in enumerate(made, 1))
 
@@ -173,6 +180,7 @@ def truth(raw: Mapping[str, Any]) -> Mapping[str, bool | int | float | str]:  # 
     return {
         **flags,
         "contradiction": planted.contradicted,
+        "near_contradiction": planted.near_contradicted,
         "leak": planted.kind.startswith("leak_"),
         "wrong_label": not planted.right,
         "generator": planted.generator,
@@ -192,7 +200,7 @@ def _shares(config: Config) -> dict[str, float]:
         config.length,
         config.artefacts,
     )
-    shares = dict(zip(KINDS, (*own, leak, leak, leak), strict=True))
+    shares = dict(zip(KINDS, (*own, leak, leak, leak, config.near_contradictions), strict=True))
     if config.rows < 1 or config.parts < 1 or config.eval_rows < 1:
         raise BadInput("world: rows, parts and eval_rows must be at least 1")
     if min(*shares.values(), config.label_noise, config.history) < 0 or sum(shares.values()) > 1:
@@ -226,7 +234,7 @@ def _told(config: Config, index: int, attempt: int, subset: str, sides: Sides) -
         index=index,
         attempt=attempt,
         subset=subset,
-        sides=sides if right else Sides(sides.prompt, sides.rejected, sides.chosen),
+        sides=sides if right else sides.swapped(),
         generator=generator,
         quality=quality,
         scores=(round(mean + gap / 2, 4), round(mean - gap / 2, 4)),
@@ -255,7 +263,7 @@ def _planted(
     """(position in `plain` of the row that is copied, or -1; the raw row, or None where the defect cannot be made)."""
     truth_of = Planted(kind, row.right, row.generator, row.quality, -1, 0.0)
     match kind:
-        case "copy" | "near_copy" | "hard_negative" | "contradiction":
+        case "copy" | "near_copy" | "hard_negative" | "contradiction" | "near_contradiction":
             return _copied(config, kind, plain, rng)
         case "length":
             return -1, _raw(row, defects.padded(rng, row.sides), truth_of)
@@ -266,9 +274,9 @@ def _planted(
         case "leak_verbatim" | "leak_embedded":
             leaked = _leak(config, rng)
             sides = defects.embedded(rng, leaked.sides) if kind == "leak_embedded" else leaked.sides
-            if sides.prompt in seen:  # leaked before: it would be a copy, too
+            if leaked.sides.prompt in seen:  # leaked before, embedded or not: it would be a copy, too
                 return -1, None
-            seen.add(sides.prompt)
+            seen.add(leaked.sides.prompt)
             return -1, _raw(leaked, sides, Planted(kind, True, leaked.generator, leaked.quality, -1, 0.0))
         case _:
             raise KeyError(f"no defect {kind!r}; known: {', '.join(_shares(config))}")
@@ -296,7 +304,7 @@ def _copied(
         ordinal, row = plain[at]
         sides = _likeness(config, kind, row, rng)
         if sides is not None:
-            right = True if kind == "hard_negative" else row.right != (kind == "contradiction")
+            right = True if kind == "hard_negative" else row.right != kind.endswith("contradiction")
             near = round(defects.jaccard(row.sides, sides), 4)
             return at, _raw(row, sides, Planted(kind, right, row.generator, row.quality, ordinal, near))
     return -1, None
@@ -309,7 +317,10 @@ def _likeness(config: Config, kind: str, row: _Plain, rng: defects.Generator) ->
         case "near_copy":
             return defects.reworded(rng, row.sides)
         case "contradiction":
-            return Sides(row.sides.prompt, row.sides.rejected, row.sides.chosen)
+            return row.sides.swapped()
+        case "near_contradiction":
+            sides = defects.reworded(rng, row.sides)
+            return sides.swapped() if sides is not None else None
         case _:
             return _twisted(config, row)
 

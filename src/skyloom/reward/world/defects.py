@@ -3,6 +3,7 @@
 Kinds (at most one a row; label noise comes on top)
   copy            an earlier pair again, other case and blanks      near_copy      an earlier pair, edited, Jaccard 0.5 to 0.95
   hard_negative   looks like an earlier pair, means another thing   contradiction  an earlier pair with its sides swapped
+  near_contradiction  edited and swapped
   length          the chosen side padded to three times its length        artefact       a chat-control token ends the rejected side
   leak_verbatim, leak_embedded, leak_response                       an evaluation prompt, as it is or inside another text
 Formula  Jaccard index of the sets of three-word shingles of prompt and both sides (Broder 1997)
@@ -10,8 +11,9 @@ Flow     sources/world.py plants them in the order of the rows; truth goes to th
 Run      skyloom reward curate --source world
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, Self
 
 from numpy.random import Generator
 
@@ -22,6 +24,9 @@ from skyloom.reward.world.tasks import Draft, pick
 NEAR_LOW: float = 0.5
 NEAR_HIGH: float = 0.95
 """Jaccard range of near copies and hard negatives (Broder 1997's resemblance; the range is ours)."""
+TYPO_LETTERS: int = 6
+MOST_TYPOS: int = 2
+"""A near copy has at most so many misspelled words, each of so many letters at least, two of them swapped (ours)."""
 PADDED_TIMES: int = 3
 """A padded side has at least so many times the characters it had."""
 CONTROL: str = "<im_start>"
@@ -34,6 +39,10 @@ class Sides(NamedTuple):
     prompt: str
     chosen: str
     rejected: str
+
+    def swapped(self) -> Self:
+        """The other label."""
+        return self._replace(chosen=self.rejected, rejected=self.chosen)
 
 
 def sides_of(draft: Draft) -> Sides:
@@ -48,12 +57,16 @@ def jaccard(a: Sides, b: Sides) -> float:
 
 
 def reworded(rng: Generator, sides: Sides) -> Sides | None:
-    """The same pair in slightly other words, Jaccard within the range; None if the edits run out before it is reached."""
+    """The same pair in slightly other words, Jaccard within the range; None if the edits run out before it is reached.
+
+    Edits are insertions, spellings, contractions and punctuation from words.toml, and typos; each hits all texts that hold the words,
+    so that a demanded word stays the demanded word.
+    """
     target = float(rng.uniform(NEAR_LOW, NEAR_HIGH))
     lang = language()
-    edits: list[tuple[str, str]] = [lang.swaps[int(k)] for k in rng.permutation(len(lang.swaps))]
+    edits = [*lang.swaps, *_typos(rng, sides)]
     edited = sides
-    for old, new in edits:
+    for old, new in (edits[int(k)] for k in rng.permutation(len(edits))):
         step = Sides(*(text.replace(old, new, 1) for text in edited))
         if step == edited or jaccard(sides, step) < NEAR_LOW:
             continue
@@ -110,9 +123,20 @@ def kind_of(u: float, shares: Mapping[str, float]) -> str:
     return ""
 
 
+def _typos(rng: Generator, sides: Sides) -> Iterator[tuple[str, str]]:
+    """A few long words, each with two letters swapped; the first letter stays."""
+    long = sorted(set(re.findall(f"[A-Za-z]{{{TYPO_LETTERS},}}", " ".join(sides))))
+    for k in rng.permutation(len(long))[:MOST_TYPOS]:
+        word = long[int(k)]
+        at = int(rng.integers(1, len(word) - 1))
+        typo = f"{word[:at]}{word[at + 1]}{word[at]}{word[at + 2 :]}"
+        if typo != word:
+            yield word, typo
+
+
 def _shingles(sides: Sides) -> frozenset[tuple[str, ...]]:
     found: set[tuple[str, ...]] = set()
     for text in sides:
-        tokens = words(text)
+        tokens = words(text) or [text.strip()]  # a text of signs alone is itself
         found.update(tuple(tokens[k : k + 3]) for k in range(max(1, len(tokens) - 2)))
     return frozenset(found)

@@ -212,3 +212,26 @@ def test_a_decider_limited_to_sources_sees_and_judges_those_alone():
     assert scoped.action_N.tolist() == [1, 0, 0, 0]
     with pytest.raises(BadInput, match="no source 'c'; known: a, b"):
         run_decider(quota.Config(sources=("c",)), ledger.select, alive)
+
+
+def test_a_fit_sees_rows_as_the_deciders_before_it_left_them(tmp_path):
+    """Living rows only, flipped and repaired; the columns of the others are null, and another standing is another cache entry."""
+    from skyloom.core.ledger.curate import read_decisions
+    from skyloom.reward.annotate import control_tokens as find
+    from skyloom.reward.annotate import exact_duplicates
+    from skyloom.reward.decide import control_tokens, duplicates
+    from skyloom.reward.pipeline import mend
+    from skyloom.reward.records import Pair
+    from skyloom.reward.sources import pairs_file
+
+    file = tmp_path / "pairs.jsonl"
+    rows = [("P", "a", "b"), ("P", "a", "b <im_start> user"), ("Q", "a", "<im_start>"), ("R", "a", "b")]
+    file.write_text("".join(json.dumps({"prompt": p, "chosen": c, "rejected": r}) + "\n" for p, c, r in rows))
+    collect([pairs_file.Config(path=file)], Pair, tmp_path / "c")
+    repaired = (find.Config(), control_tokens.Config())
+    copies = (exact_duplicates.Config(), duplicates.Config())
+    for name, chain, kept in (("raw", copies, 4), ("mended", (*repaired, *copies), 2)):
+        curate([tmp_path / "c"], chain, tmp_path / name, tmp_path / "cache", mend=mend)
+        assert int(read_decisions(tmp_path / name)["kept"].sum()) == kept
+    clusters = pl.read_parquet(tmp_path / "mended" / "columns" / "02-exact_duplicates.parquet")
+    assert clusters["duplicates.cluster"].to_list() == [0, 0, None, 2]

@@ -1,7 +1,11 @@
 """Contamination: every place of a pair is searched, and the evidence says where."""
 
+from collections import defaultdict
+
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from skyloom.core.text.ngrams import NgramIndex, Rule
 from skyloom.reward.annotate import contamination
@@ -48,6 +52,38 @@ def test_no_match_runs_across_two_turns(config):
         pl.Series("prompt", [[{"role": "user", "content": ITEM[:30]}, {"role": "assistant", "content": ITEM[30:]}]])
     )
     assert contamination.annotate(frame, config)["contamination.prompt"].to_list() == [0]
+
+
+def plain(rows, index):
+    """Longest match of each side and all the evidence, text by text."""
+    for row in rows:
+        words, evidence = defaultdict(int), []
+        places = [("prompt", f"prompt[{k}]", turn["content"]) for k, turn in enumerate(row["prompt"])]
+        for side, name, text in [
+            *places,
+            ("chosen", "chosen", row["chosen"]),
+            ("rejected", "rejected", row["rejected"]),
+        ]:
+            for _, item, rule, start, stop, count in index.query([text]).iter_rows():
+                words[side] = max(words[side], count)
+                evidence.append(f"{name} {start}-{stop}, {count} words, {rule}: {item}")
+        yield (*(words[side] for side in contamination.SIDES), evidence[: contamination.MOST_EVIDENCE])
+
+
+TEXTS = st.lists(st.sampled_from(["a", "B", "c,", "12", "é"]), max_size=12).map(" ".join)
+TURNS = st.lists(st.fixed_dictionaries({"role": st.just("user"), "content": TEXTS}), min_size=1, max_size=3)
+ROWS = st.lists(st.fixed_dictionaries({"prompt": TURNS, "chosen": TEXTS, "rejected": TEXTS}), min_size=1, max_size=6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(TEXTS, max_size=4), ROWS)
+def test_columns_are_those_of_searching_text_by_text(tmp_path_factory, items, rows):
+    file = tmp_path_factory.mktemp("index") / "index.npz"
+    index = NgramIndex.build(items, Rule(n=3, contain=2))
+    index.save(file)
+    found = contamination.annotate(pl.DataFrame(rows), contamination.Config(index=file))
+    assert found.rows() == list(plain(rows, index))
+    assert dict(found.schema) == contamination.WRITES
 
 
 def test_without_an_index_nothing_is_called_clean():

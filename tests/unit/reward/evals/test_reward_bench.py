@@ -8,7 +8,9 @@ from skyloom.core.errors import BadInput
 from skyloom.core.records import Message
 from skyloom.core.rng import stream
 from skyloom.core.stats import Interval, wilson
+from skyloom.core.text.ngrams import Rule
 from skyloom.reward.evals import _scoring as scoring
+from skyloom.reward.evals._prompts import Prompt, index_of
 from skyloom.reward.evals import reward_bench
 
 COUNTS = {**{s: n for part in reward_bench.SECTIONS.values() for s, n in part.items()}, "math-prm": 447}
@@ -112,7 +114,7 @@ def test_a_file_with_rewardbench_columns_is_read_whole_or_not_at_all(tmp_path):
 
 def test_the_index_knows_every_item_of_the_world():
     items = reward_bench.items(reward_bench.Config())
-    index = scoring.build_index(items, scoring.Rule(n=8))
+    index = index_of([Prompt(item.name, item.prompt[-1].content) for item in items], Rule(n=8))
     hits = index.query([items[3].prompt[-1].content])
     assert items[3].name in hits["item"].to_list()
 

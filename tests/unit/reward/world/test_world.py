@@ -15,6 +15,7 @@ from skyloom.reward.decide import top_k
 from skyloom.reward.evals._scoring import MARKDOWN
 from skyloom.reward.sources import world
 from skyloom.reward.world import defects
+from skyloom.reward.world.defects import Sides
 from skyloom.reward.world.language import language
 from skyloom.reward.world.tasks import SECTIONS, Dice, draft
 
@@ -33,6 +34,10 @@ def held_out():
 
 def last_turn(data):
     return data["prompt"][-1]["content"]
+
+
+def text_of(data):
+    return last_turn(data), data["chosen"], data["rejected"]
 
 
 def by_kind(rows, *kinds):
@@ -98,6 +103,52 @@ def test_copies_point_at_an_earlier_row_that_equals_them(train):
                 if kind == "contradiction":
                     sides.reverse()
                 assert sides == [" ".join(first[side].casefold().split()) for side in ("chosen", "rejected")]
+
+
+def test_near_contradictions_are_edited_swapped_and_off_by_default(train):
+    assert not by_kind(train, "near_contradiction")
+    rows = [raw.data for raw in world.rows(world.Config(rows=1000, near_contradictions=0.1, label_noise=0.0), 0)]
+    edited = by_kind(rows, "near_contradiction")
+    assert len(edited) == pytest.approx(100, abs=35)
+    truths = [world.truth(data) for data in rows]
+    assert sum(truth["near_contradiction"] for truth in truths) == 2 * len(edited)
+    for data in edited:
+        first = rows[data["planted"]["like"]]
+        pairs = [Sides(last_turn(each), each["chosen"], each["rejected"]) for each in (first, data)]
+        assert first["planted"]["right"]
+        assert not data["planted"]["right"]
+        near = defects.jaccard(*pairs)
+        assert near == pytest.approx(data["planted"]["jaccard"], abs=1e-4)
+        assert defects.NEAR_LOW <= near <= defects.NEAR_HIGH
+        alike = Counter(words(data["chosen"])) & Counter(words(first["rejected"]))
+        assert alike.total() >= 1
+
+
+def test_a_near_copy_may_add_words_respell_contract_punctuate_and_mistype():
+    """Each kind of edit turns up in a few hundred near copies, and some copies hold words that the first one lacks and the reverse."""
+    rows = [raw.data for raw in world.rows(world.Config(rows=1200, near_copies=0.4, copies=0.0), 0)]
+    edited = by_kind(rows, "near_copy")
+    assert len(edited) > 200
+    lost, won = Counter(), Counter()
+    for data in edited:
+        first = rows[data["planted"]["like"]]
+        before, after = (Counter(words(" ".join(text_of(each)))) for each in (first, data))
+        lost.update((before - after).keys())
+        won.update((after - before).keys())
+    assert {"neighbor", "harbor", "cannot"} <= lost.keys()
+    assert {"neighbour", "harbour", "can", "it's", "i'm", "please", "very"} <= won.keys()
+    typos = {word for word in won if any(word != old and sorted(word) == sorted(old) for old in lost)}
+    assert len(typos) > 20
+    assert sum(";" in text for data in edited for text in text_of(data)) > 5
+
+
+def test_an_evaluation_prompt_leaks_once_at_most():
+    rows = [raw.data for raw in world.rows(world.Config(rows=1500, eval_rows=30, leaks=0.3), 0)]
+    asked = [last_turn(raw.data) for raw in world.rows(world.Config(part="eval", rows=30), 0)]
+    leaked = [last_turn(data) for data in by_kind(rows, "leak_verbatim", "leak_embedded")]
+    assert len(leaked) > 20
+    for prompt in asked:
+        assert sum(prompt in text for text in leaked) <= 1
 
 
 def test_truth_has_a_flag_for_every_defect_and_both_rows_of_a_contradiction(train):
