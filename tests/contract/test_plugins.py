@@ -126,8 +126,11 @@ def test_every_setting_of_every_recipe_parses_and_plans(group, name):
         assert plan.table().rows
 
 
-def test_the_plugins_of_the_foundation_are_there():
-    assert {"hh_rlhf", "rmb", "pairs_file", "skywork_80k", "world"} <= set(registry.names("reward.sources"))
+def test_the_plugins_that_the_pages_name_are_there():
+    skywork = {"helpsteer2", "offsetbias", "wildguardmix", "magpie_ultra", "magpie_pro31", "magpie_pro", "magpie_air"}
+    others = {"skywork_80k", "hh_rlhf", "ultrafeedback", "rmb", "alpaca_eval", "finegrained_qa", "pairs_file", "world"}
+    assert skywork | others <= set(registry.names("reward.sources"))
     assert {"gsm8k", "math_hendrycks", "world"} <= set(registry.names("mathqa.sources"))
     assert len(registry.names("arena.bots")) >= 2
-    assert {name for _, name in RECIPES} == {"skywork_reward", "skywork_math", "scc"}
+    reward = {"skywork_reward", "skywork_v01", "skywork_v02", "skywork_clean"}
+    assert {name for _, name in RECIPES} == reward | {"skywork_math", "scc"}

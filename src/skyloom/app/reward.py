@@ -27,14 +27,17 @@ app.add_typer(data_app)
 Data = Annotated[Path, typer.Option("--data", help="A file or folder of preference pairs.")]
 Datas = Annotated[
     list[str],
-    typer.Option("--data", help="A file, a folder, or hf:NAME of preference pairs; SOURCE=PATH says how to read it; repeatable."),
+    typer.Option(
+        "--data", help="A file, a folder, or hf:NAME of preference pairs; SOURCE=PATH says how to read it; repeatable."
+    ),
 ]
 Benchmarks = Annotated[
     list[Path] | None,
     typer.Option("--benchmark", help="A benchmark's file or folder whose prompts must not be trained on; repeatable."),
 ]
 Source = Annotated[
-    str, typer.Option("--source", help="How to read --data (`skyloom list reward.sources`); guessed where it is obvious.")
+    str,
+    typer.Option("--source", help="How to read --data (`skyloom list reward.sources`); guessed where it is obvious."),
 ]
 AsTrain = Annotated[bool, typer.Option("--as-train", help="Train on a test split on purpose; noted in the manifest.")]
 Model = Annotated[str, typer.Option("--model", help="tiny, a Hugging Face name, a local directory or a .gguf file.")]
@@ -213,8 +216,8 @@ def _source(text: str, name: str, as_train: bool, max_rows: int) -> "SourceConfi
     module: Any = registry.load("reward.sources", name or _guess(data))  # Any: modules have no static type
     if not issubclass(module.Config, FilesConfig):
         raise BadInput(f"--source {name}: reads no files; see `skyloom list reward.sources`")
-    place = {"hub": online} if online else {"path": data.resolve()}
-    return module.Config(**place, as_train=as_train, max_rows=max_rows)
+    path = Path() if online else data.resolve()
+    return module.Config(path=path, hub=online, as_train=as_train, max_rows=max_rows)
 
 
 def _guess(data: Path) -> str:
@@ -355,6 +358,7 @@ def _tell(run: "Run", evaluation: "Evaluation | None", as_json: bool) -> None:
     lines.append(f"curated: {waterfall['kept']:,} kept of {waterfall['rows_in']:,}")
     for step in waterfall["steps"]:
         lines += [f"  {step['step']}: {reason} {count:,}" for reason, count in step["reasons"].items()]
+    lines += _shortcuts(run.path / "curate" / "columns")
     if counts is not None and evaluation is not None:
         lines.append(
             f"trained: {counts['trained']:,} pairs, {counts['valid']:,} for validation, {counts['held_out']:,} held out"
@@ -362,6 +366,27 @@ def _tell(run: "Run", evaluation: "Evaluation | None", as_json: bool) -> None:
         lines += [f"  left out {count:,}: {reason}" for reason, count in counts["left_out"].items()]
         lines += _estimates(evaluation)
     _say([*lines, f"run: {run.path}"])
+
+
+def _shortcuts(columns: Path) -> list[str]:
+    """What the shortcut detector said of each source, alarms first in words; nothing where it did not run."""
+    import polars as pl
+
+    from skyloom.core.ledger.annotate import read_columns, stored_owners
+
+    owners = stored_owners(columns)
+    names = ("source", "shortcuts.alarm", "shortcuts.evidence")
+    if not set(names) <= set(owners):
+        return []
+    told = (
+        read_columns({name: owners[name] for name in names})
+        .drop_nulls()
+        .unique()
+        .sort(pl.col("source").cast(pl.String))
+    )
+    return [
+        f"{'SHORTCUT' if alarm else 'no shortcut'} in {source}: {evidence}" for source, alarm, evidence in told.rows()
+    ]
 
 
 def _estimates(evaluation: "Evaluation") -> list[str]:

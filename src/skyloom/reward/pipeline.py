@@ -36,7 +36,7 @@ from skyloom.reward.sources._files import FilesConfig
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-    from skyloom.reward.evals._scoring import Item
+    from skyloom.reward.evals._scoring import Item, Report
 
 VERSION: int = 1
 """Raise it when a step's own code changes its output."""
@@ -150,7 +150,7 @@ def evaluate_step(config: RewardConfig, run: Run, trained: Path) -> Path:
         items = module.items(chosen)
         scores_N2 = score_items(model, tokenizer, items, config.train)
         report = module.report(items, scores_N2, stream(config.seed, "evaluate"))
-        write_evaluation(out, *report)
+        write_evaluation(out, *(_renamed(report) if config.generate else report))
 
     inputs = [trained, *_inputs(config.evaluate)]
     return run.step("evaluate", work, config=(config.evaluate, config.train), inputs=inputs, version=VERSION)
@@ -232,6 +232,13 @@ def _located(source: SourceConfig, files: Mapping[str, Path]) -> SourceConfig:
     if isinstance(source, FilesConfig) and source.path == Path() and name in files:
         return replace(source, path=files[name])
     return source
+
+
+def _renamed(report: "Report") -> "Report":
+    """The same numbers under a name that nobody takes for the benchmark's own."""
+    headline = report.evaluation.headline
+    told = replace(headline, name=f"{headline.name} on generated items, not the real ones")
+    return report._replace(evaluation=replace(report.evaluation, headline=told))
 
 
 def _is_test(source: SourceConfig) -> bool:

@@ -9,11 +9,19 @@ from skyloom.core.llm.config import BackboneConfig
 from skyloom.core.optim import TrainerConfig
 from skyloom.core.records import SourceConfig
 from skyloom.recipes.reward import skywork_reward
-from skyloom.reward.annotate import agreement, near_duplicates, scores
+from skyloom.reward.annotate import agreement, scores
 from skyloom.reward.decide import score_gap, top_k, wildguard
 from skyloom.reward.evals import reward_bench
 from skyloom.reward.settings import GenerateConfig, RewardConfig, TrainConfig
-from skyloom.reward.sources import helpsteer2, magpie_air, magpie_pro, magpie_pro31, magpie_ultra, offsetbias, wildguardmix
+from skyloom.reward.sources import (
+    helpsteer2,
+    magpie_air,
+    magpie_pro,
+    magpie_pro31,
+    magpie_ultra,
+    offsetbias,
+    wildguardmix,
+)
 
 MAGPIE: tuple[str, ...] = ("magpie_ultra", "magpie_pro31", "magpie_pro", "magpie_air")
 """The sets that are ranked together."""
@@ -33,6 +41,8 @@ V01: dict[str, tuple[int, int]] = {
 """Source -> (pairs in the 378K pool, pairs kept in v0.1)."""
 V02: dict[str, tuple[int, int]] = {**V01, "magpie_ultra": (50_000, 22_828)}
 """v0.2 removed 4,957 pairs, all of magpie-ultra."""
+SMALL: float = 0.05
+"""Share of the published sizes that the laptop setting generates."""
 
 
 def sources() -> tuple[SourceConfig, ...]:
@@ -41,23 +51,17 @@ def sources() -> tuple[SourceConfig, ...]:
     return tuple(module.Config(hub=module.HUB.name) for module in modules)
 
 
-def selection(learnt: bool = False) -> tuple[PluginConfig, ...]:
-    """The paper's rules in its order: ties of HelpSteer2 out, the best-scored Magpie pairs of each category, WildGuard's two stages."""
+def selection() -> tuple[PluginConfig, ...]:
+    """The paper's rules in its order: ties of HelpSteer2 out, the best-scored Magpie pairs of each category, WildGuard's two stages.
+
+    The judge of the second stage learns from the other sources as selected; its folds need `near_duplicates` in the chain before.
+    """
     return (
         scores.Config(),
         score_gap.Config(sources=("helpsteer2",)),
-        top_k.Config(sources=MAGPIE, share=OTHER_SHARE, shares=SHARES, offsets={} if learnt else OFFSETS, learnt=learnt),
-        *wildguard_stages(),
-    )
-
-
-def wildguard_stages() -> tuple[PluginConfig, ...]:
-    """Non-adversarial pairs out; of the adversarial ones, those stay that a model trained on the other sources agrees with."""
-    return (
-        wildguard.Config(sources=("wildguardmix",), stage=1),
-        near_duplicates.Config(),
+        top_k.Config(sources=MAGPIE, share=OTHER_SHARE, shares=SHARES, offsets=OFFSETS),
         agreement.Config(transfer=("wildguardmix",)),
-        wildguard.Config(sources=("wildguardmix",), stage=2),
+        wildguard.Config(),
     )
 
 
@@ -77,9 +81,9 @@ def full(curate: tuple[PluginConfig, ...], published: dict[str, tuple[int, int]]
 
 
 def small(curate: tuple[PluginConfig, ...], published: dict[str, tuple[int, int]]) -> RewardConfig:
-    """Generated sets of the same columns at a fiftieth of the size, and `tiny`: what the rules do, and nothing about the real data."""
+    """Generated sets of the same columns at a twentieth of the size, and `tiny`: what the rules do, and nothing about the real data."""
     return RewardConfig(
-        generate=GenerateConfig(scale=0.02),
+        generate=GenerateConfig(scale=SMALL),
         collect=sources(),
         curate=curate,
         train=TrainConfig(
@@ -94,6 +98,6 @@ def small(curate: tuple[PluginConfig, ...], published: dict[str, tuple[int, int]
         evaluate=reward_bench.Config(),
         ngram=7,
         published=published,
-        planned_pairs=round(0.02 * sum(kept for _, kept in published.values())),
+        planned_pairs=round(SMALL * sum(kept for _, kept in published.values())),
         planned_tokens=100,
     )

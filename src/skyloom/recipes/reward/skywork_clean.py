@@ -9,8 +9,6 @@ Source   ours, on Liu et al. 2024 (arXiv 2410.18451); faults: RM-R1 (2505.02387,
 Run      skyloom run skywork_clean --smoke
 """
 
-from dataclasses import replace
-
 from skyloom.core.config import PluginConfig
 from skyloom.recipes.reward import _skywork as skywork
 from skyloom.reward.annotate import contamination as find_contamination
@@ -28,7 +26,7 @@ def config() -> RewardConfig:
 
 
 def smoke() -> RewardConfig:
-    """Generated sets at a fiftieth of the size."""
+    """Generated sets at a twentieth of the size."""
     return skywork.small(_chain(), skywork.V02)
 
 
@@ -44,4 +42,10 @@ def _chain() -> tuple[PluginConfig, ...]:
         find_contamination.Config(),
         contamination.Config(),
     )
-    return (*cleaning, *skywork.selection(), agreement.Config(drop_below=0.2), find_shortcuts.Config(), shortcuts.Config())
+    return (
+        *cleaning,
+        *skywork.selection(),
+        agreement.Config(drop_below=0.2),
+        find_shortcuts.Config(),
+        shortcuts.Config(),
+    )

@@ -9,15 +9,22 @@ Run      skyloom run skywork_v01 --smoke
          skyloom run skywork_v01 --set evaluate.path=FILE     (fetches the seven sets; WildGuardMix is gated)
 """
 
+from skyloom.core.config import PluginConfig
 from skyloom.recipes.reward import _skywork as skywork
+from skyloom.reward.annotate import near_duplicates
 from skyloom.reward.settings import RewardConfig
 
 
 def config() -> RewardConfig:
     """The seven real sets."""
-    return skywork.full(skywork.selection(), skywork.V01)
+    return skywork.full(_chain(), skywork.V01)
 
 
 def smoke() -> RewardConfig:
-    """Generated sets at a fiftieth of the size."""
-    return skywork.small(skywork.selection(), skywork.V01)
+    """Generated sets at a twentieth of the size."""
+    return skywork.small(_chain(), skywork.V01)
+
+
+def _chain() -> tuple[PluginConfig, ...]:
+    """Near duplicates are looked for, so that the judge's folds keep them together, and not acted on: the paper has no such rule."""
+    return (near_duplicates.Config(), *skywork.selection())

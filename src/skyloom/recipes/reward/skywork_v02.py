@@ -10,6 +10,7 @@ Run      skyloom run skywork_v02 --smoke
 from skyloom.core.config import PluginConfig
 from skyloom.recipes.reward import _skywork as skywork
 from skyloom.reward.annotate import contamination as find_contamination
+from skyloom.reward.annotate import near_duplicates
 from skyloom.reward.decide import contamination
 from skyloom.reward.settings import RewardConfig
 
@@ -20,11 +21,11 @@ def config() -> RewardConfig:
 
 
 def smoke() -> RewardConfig:
-    """Generated sets at a fiftieth of the size."""
+    """Generated sets at a twentieth of the size."""
     return skywork.small(_chain(), skywork.V02)
 
 
 def _chain() -> tuple[PluginConfig, ...]:
     """The purge came after the selection, so freed places were not filled again."""
     purge = contamination.Config(sources=("magpie_ultra",), min_words=7, responses=False)
-    return (*skywork.selection(), find_contamination.Config(), purge)
+    return (near_duplicates.Config(), *skywork.selection(), find_contamination.Config(), purge)

@@ -108,7 +108,7 @@ def _learn(usable: pl.DataFrame, config: Config) -> dict[str, Learnt]:
     own = {reference: Learnt(0.0, 0.0, f"{config.method}: the reference, {sizes[reference]} rows")}
     method = _by_agreement if config.method == "agreement" else _by_quantiles
     kept = usable.filter(pl.col("origin").is_in([reference, *large]))
-    return {**small, **method(kept, reference, large, config), **own}
+    return {**small, **own, **method(kept, reference, large, config)}
 
 
 def _by_agreement(rows: pl.DataFrame, reference: str, origins: list[str], config: Config) -> dict[str, Learnt]:
