@@ -5,7 +5,7 @@ Bars     300 s and 6 GB on two cores; 120 s is the stretch. Memory is the sum ov
 Peer     the same steps as one would script them (a set of folded texts, datasketch's MinHashLSH with 128 permutations on sets of three
          words, scikit-learn's CountVectorizer(ngram_range=(7, 7)) fitted on the items), one process, on the first 2,000 pairs; the
          ratio is its time over ours on the same pairs, workers off. Neither the pool nor the peer's time is extrapolated.
-         AllenAI's decon (Rust) would be the peer for the n-gram step; it comes from its repository only, and stays out.
+         AllenAI's decon (Rust), a peer of the n-gram step, is built from its repository with crates; it was not compared here.
 Checked  planted exact copies, near copies (Jaccard 0.82 to 0.97) and leaks against the reasons that the chain gives
 Run      python benchmarks/curate.py [--quick] [--pairs N] [--keep DIR]      (quick: 4,000 pairs; DIR keeps the generated parts)
 """

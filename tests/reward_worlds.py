@@ -34,6 +34,7 @@ from skyloom.reward.annotate import (
     contamination,
     control_tokens,
     exact_duplicates,
+    length,
     near_duplicates,
     scores,
     shortcuts,
@@ -41,6 +42,7 @@ from skyloom.reward.annotate import (
 from skyloom.reward.decide import contamination as drop_contaminated
 from skyloom.reward.decide import control_tokens as repair
 from skyloom.reward.decide import duplicates as drop_duplicates
+from skyloom.reward.decide import length as drop_long
 from skyloom.reward.decide import near_duplicates as drop_near
 from skyloom.reward.decide import shortcuts as report_shortcuts
 from skyloom.reward.evals import reward_bench
@@ -70,6 +72,7 @@ TOKENS: dict[str, tuple[str, ...]] = {
 """Artefact -> the features that name it. The last one is in no list of control tokens, so nothing repairs it."""
 NGRAMS: tuple[int, ...] = (7, 8)
 CONTAIN: int = 6
+LENGTH_RATIO: float = 3.0
 COPIES: tuple[str, ...] = ("copy", "near_copy", "contradiction", "near_contradiction")
 BANDS: dict[str, tuple[float, float]] = {"below 0.8": (0.0, 0.8), "0.8 to 0.9": (0.8, 0.9), "0.9 to 1": (0.9, 1.01)}
 PLACES: tuple[str, ...] = ("verbatim", "embedded", "response")
@@ -164,6 +167,8 @@ def _chain(index: Path, judged: bool) -> tuple[PluginConfig, ...]:
         drop_duplicates.Config(),
         near_duplicates.Config(),
         drop_near.Config(),
+        length.Config(),
+        drop_long.Config(max_ratio=LENGTH_RATIO),
         *_search(index),
         scores.Config(),
         *([agreement.Config()] if judged else []),

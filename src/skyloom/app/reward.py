@@ -343,11 +343,13 @@ def _read(config: "SourceConfig") -> tuple[list[tuple[str, int]], list[Any], int
 def _tell(run: "Run", evaluation: "Evaluation | None", as_json: bool) -> None:
     """What a run did, in counts: rows read, rejected, kept, trained, and the accuracy."""
     from skyloom.app.output import print_json
+    from skyloom.reward.summary import shortcuts
 
     sources, waterfall = (_json(run.path / name) for name in ("collect/sources.json", "curate/waterfall.json"))
     counts = _json(run.path / "train" / "counts.json") if evaluation is not None else None
     if as_json:
-        whole = {"run": str(run.path), **sources, "waterfall": waterfall, "train": counts}
+        found = [each._asdict() for each in shortcuts(run.path / "curate")]
+        whole = {"run": str(run.path), **sources, "waterfall": waterfall, "shortcuts": found, "train": counts}
         print_json({**whole, "evaluation": evaluation.to_json() if evaluation is not None else None})
         return
     lines: list[str] = []
@@ -358,7 +360,8 @@ def _tell(run: "Run", evaluation: "Evaluation | None", as_json: bool) -> None:
     lines.append(f"curated: {waterfall['kept']:,} kept of {waterfall['rows_in']:,}")
     for step in waterfall["steps"]:
         lines += [f"  {step['step']}: {reason} {count:,}" for reason, count in step["reasons"].items()]
-    lines += _shortcuts(run.path / "curate" / "columns")
+    for each in shortcuts(run.path / "curate"):
+        lines.append(f"{'SHORTCUT' if each.alarm else 'no shortcut'} in {each.source}: {each.evidence}")
     if counts is not None and evaluation is not None:
         lines.append(
             f"trained: {counts['trained']:,} pairs, {counts['valid']:,} for validation, {counts['held_out']:,} held out"
@@ -366,27 +369,6 @@ def _tell(run: "Run", evaluation: "Evaluation | None", as_json: bool) -> None:
         lines += [f"  left out {count:,}: {reason}" for reason, count in counts["left_out"].items()]
         lines += _estimates(evaluation)
     _say([*lines, f"run: {run.path}"])
-
-
-def _shortcuts(columns: Path) -> list[str]:
-    """What the shortcut detector said of each source, alarms first in words; nothing where it did not run."""
-    import polars as pl
-
-    from skyloom.core.ledger.annotate import read_columns, stored_owners
-
-    owners = stored_owners(columns)
-    names = ("source", "shortcuts.alarm", "shortcuts.evidence")
-    if not set(names) <= set(owners):
-        return []
-    told = (
-        read_columns({name: owners[name] for name in names})
-        .drop_nulls()
-        .unique()
-        .sort(pl.col("source").cast(pl.String))
-    )
-    return [
-        f"{'SHORTCUT' if alarm else 'no shortcut'} in {source}: {evidence}" for source, alarm, evidence in told.rows()
-    ]
 
 
 def _estimates(evaluation: "Evaluation") -> list[str]:

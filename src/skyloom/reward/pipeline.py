@@ -24,7 +24,7 @@ from skyloom.core.records import SourceConfig
 from skyloom.core.rng import stream
 from skyloom.core.run import Run, content_of
 from skyloom.core.text.ngrams import Rule
-from skyloom.reward import counts, planning
+from skyloom.reward import planning, summary
 from skyloom.reward.annotate import contamination
 from skyloom.reward.annotate.control_tokens import cut
 from skyloom.reward.evals import held_out, reward_bench
@@ -116,9 +116,10 @@ def curate_step(config: RewardConfig, run: Run, collected: Path) -> Path:
             mend=mend,
             defects=DEFECTS,
         )
-        if config.published:
-            scale = config.generate.scale if config.generate else 1.0
-            store.write_json(out / metrics.TABLES, [counts.table(out, config.published, scale).to_json()])
+        scale = config.generate.scale if config.generate else 1.0
+        tables = summary.tables(out, config.published, scale)
+        if tables:
+            store.write_json(out / metrics.TABLES, [table.to_json() for table in tables])
 
     keyed = (*config.curate, config.evaluate, _Index(ngram=config.ngram, contain=config.contain))
     inputs = [collected, *_inputs(config.evaluate), *config.benchmarks, *_chain_inputs(config.curate), *lists]
@@ -149,7 +150,7 @@ def evaluate_step(config: RewardConfig, run: Run, trained: Path) -> Path:
         module = benchmark_of(chosen)
         items = module.items(chosen)
         scores_N2 = score_items(model, tokenizer, items, config.train)
-        report = module.report(items, scores_N2, stream(config.seed, "evaluate"))
+        report: Report = module.report(items, scores_N2, stream(config.seed, "evaluate"))
         write_evaluation(out, *(_renamed(report) if config.generate else report))
 
     inputs = [trained, *_inputs(config.evaluate)]
@@ -189,8 +190,7 @@ def mend(kept: pl.DataFrame) -> pl.DataFrame:
         for own, other in ((f"{stem}chosen", f"{stem}rejected"), (f"{stem}rejected", f"{stem}chosen"))
     )
     return swapped.with_columns(
-        pl.when(repair).then(cut(pl.col(side))).otherwise(pl.col(side)).alias(side)
-        for side in ("chosen", "rejected")
+        pl.when(repair).then(cut(pl.col(side))).otherwise(pl.col(side)).alias(side) for side in ("chosen", "rejected")
     )
 
 

@@ -2,8 +2,9 @@
 
 A *map* annotator looks at a row alone: its result is cached per input part, so editing one row recomputes one part. A *fit* annotator
 looks at a set (duplicate clusters, learnt offsets): its result is cached under the hash of the set that it saw, which is the rows
-still alive where it stands in the chain, as the deciders before it flipped and repaired them; the other rows get nulls. Cache keys hold the plug-in's fingerprint, the content of the files
-it reads, the content of the part, and the keys of the annotators whose columns it reads: never the git commit.
+still alive where it stands in the chain, as the deciders before it flipped and repaired them; the other rows get nulls. Cache keys hold
+the plug-in's fingerprint, the content of the files it reads, the content of the part, and the keys of the annotators whose columns it
+reads: never the git commit.
 
 Flow  collect -> [curate: ANNOTATE -> decide -> materialise] -> train -> evaluate -> report
 """

@@ -176,51 +176,51 @@ def looks(pairs):
 
 
 def measured(seed, rows):
-    """Of one world without other defects: AUC out of fold, of surface features, and of loss rankings; calibration error."""
+    """One world without other defects: (AUC of P(right) and of surface features, calibration error; pairs, fold, wrong)."""
     raws = [raw.data for raw in world.rows(world.Config(rows=rows, seed=seed, label_noise=0.2, **NO_DEFECTS), 0)]
-    frame, config = frame_of(raws), agreement.Config()
     wrong = np.array([not raw["planted"]["right"] for raw in raws])
-    out = agreement.fit(frame, config)
-    right = out["agreement.right"].to_numpy()
-    everyone = np.arange(rows)
+    out = agreement.fit(frame_of(raws), agreement.Config())
+    right, fold = out["agreement.right"].to_numpy(), out["agreement.fold"].to_numpy()
     pairs = [world.to_record(raw) for raw in raws]
-    plain = judges.linear(pairs, PLAIN)
-    fold = out["agreement.fold"].to_numpy()
-    splits = [(everyone[fold != k], everyone[fold == k]) for k in range(config.folds)]
     surface_NF, reader = looks(pairs), judges.Reader([], [], PLAIN)
-    outside, surface = np.zeros(rows), np.zeros(rows)
-    for learnt, judged in splits:
-        outside[judged] = plain(learnt, judged)
-        surface[judged] = judges.learn(reader, surface_NF[learnt], PLAIN).margins(surface_NF[judged])
-    return {
+
+    def by_looks(learnt, judged):
+        return judges.learn(reader, surface_NF[learnt], PLAIN).margins(surface_NF[judged])
+
+    found = {
         "right": auc(-right, wrong),
+        "surface": auc(-out_of_fold(by_looks, fold), wrong),
         "ece": calibration_error(right, ~wrong),
-        "surface": auc(-surface, wrong),
-        "plain out of fold": auc(-outside, wrong),
-        "plain in sample": auc(-plain(everyone, everyone), wrong),
-        "in sample": auc(-judges.linear(pairs, config.linear)(everyone, everyone), wrong),
     }
-
-
-def holds(found):
     assert found["right"] >= 0.85
     assert found["surface"] <= 0.60
     assert found["ece"] <= 0.05
-    # A judge that can learn a wrong label by heart finds fewer of them by its own loss than the same judge out of fold.
-    assert found["plain out of fold"] > found["plain in sample"]
-    assert found["right"] > found["plain in sample"]
+    return found, pairs, fold, wrong
+
+
+def out_of_fold(judge, fold):
+    margins = np.zeros(len(fold))
+    for k in np.unique(fold):
+        margins[fold == k] = judge(np.flatnonzero(fold != k), np.flatnonzero(fold == k))
+    return margins
 
 
 def test_wrong_labels_are_found_where_the_surface_shows_nothing():
-    holds(measured(seed=501, rows=2500))
+    measured(seed=501, rows=2500)
 
 
 @pytest.mark.prove
-def test_twenty_unseen_worlds_without_other_defects():
+def test_twenty_unseen_worlds_and_a_judge_that_learns_by_heart():
     for k in range(20):
-        found = measured(seed=1000 + k, rows=4000 + 200 * k)
-        print(1000 + k, {name: round(float(value), 3) for name, value in found.items()})
-        holds(found)
+        found, pairs, fold, wrong = measured(seed=1000 + k, rows=4000 + 100 * k)
+        everyone = np.arange(len(pairs))
+        # Without the demand for evidence the judge learns wrong labels by heart: its own loss hides them, the folds do not.
+        plain, shipped = (judges.linear(pairs, config) for config in (PLAIN, judges.LinearConfig()))
+        found["plain out of fold"] = auc(-out_of_fold(plain, fold), wrong)
+        found["plain in sample"] = auc(-plain(everyone, everyone), wrong)
+        found["in sample"] = auc(-shipped(everyone, everyone), wrong)
+        print(1000 + k, len(pairs), {name: round(float(value), 3) for name, value in found.items()})
+        assert found["right"] > found["plain out of fold"] > found["plain in sample"]
 
 
 @pytest.mark.prove
