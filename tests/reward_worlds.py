@@ -1,4 +1,4 @@
-"""Worlds with planted defects, and how much of them the real chain finds: collect -> curate -> columns, verdicts, truth.
+"""Worlds with planted defects, and how much of it the real chain finds: collect -> curate -> columns, verdicts, truth.
 
 A planted world draws its seed, size and all shares of defects from a stream of its own, and its artefact is one of four tokens; a clean
 world has no defect but a little label noise. A noisy world is a planted one of 4,000 to 6,000 rows with a fifth of the labels swapped.
@@ -76,6 +76,16 @@ LENGTH_RATIO: float = 3.0
 COPIES: tuple[str, ...] = ("copy", "near_copy", "contradiction", "near_contradiction")
 BANDS: dict[str, tuple[float, float]] = {"below 0.8": (0.0, 0.8), "0.8 to 0.9": (0.8, 0.9), "0.9 to 1": (0.9, 1.01)}
 PLACES: tuple[str, ...] = ("verbatim", "embedded", "response")
+AGREEMENT: str = "agreement.right, out of fold"
+SAME: str = "loss in sample, same judge"
+LEVEL: str = "loss in sample, same judge, level"
+"""Learnt from four fifths of the rows, as every judge of five folds is, and ranking those: what learning by heart alone costs."""
+BY_HEART: str = "loss in sample, no feature shrunk"
+"""A judge that is free to learn labels by heart."""
+ANSWERS: str = "answers alone, out of fold"
+"""The same judge without the prompts."""
+SURFACE: str = "surface told the truth, out of fold"
+"""The shortcut detector's features and classifier, learning from true labels: more than any detector has."""
 
 
 class Share(NamedTuple):
@@ -96,7 +106,7 @@ class Found:
     feature: str | None = None
     evidence: str = ""
     auc: dict[str, float] = field(default_factory=dict)
-    """How well a score ranks the wrong labels; `detector`: the shortcut detector's own AUC of chosen against rejected."""
+    """How well each score ranks the wrong labels, 0 to 1."""
     rows: int = 0
     """Rows that `auc` was measured on."""
 
@@ -138,16 +148,16 @@ def measure(config: world.Config, folder: Path, token: str = CONTROL, *, judged:
         curate([collected], chain, out, folder / "cache", mend=mend)
         shares |= _leaks(collected, out, [prompt.text for prompt in bench], n)
     shares |= _duplicates(collected, out)
-    told = _columns(out, ["shortcuts.auc", "shortcuts.alarm", "shortcuts.feature", "shortcuts.evidence"]).row(0)
+    told = _columns(out, ["shortcuts.alarm", "shortcuts.feature", "shortcuts.evidence"]).row(0)
     auc, rows = _labels(collected, out) if judged else ({}, 0)
     return Found(
         config=config,
         token=token,
         shares=shares,
-        alarm=told[1],
-        feature=told[2],
-        evidence=told[3],
-        auc=auc | ({"detector": told[0]} if judged else {}),
+        alarm=told[0],
+        feature=told[1],
+        evidence=told[2],
+        auc=auc,
         rows=rows,
     )
 
@@ -237,9 +247,11 @@ def _leaks(collected: Path, out: Path, prompts: Sequence[str], n: int) -> dict[s
     found, leak = _reasons(out, "contamination").is_not_null(), truth["truth.leak"]
     evidence = _columns(out, ["contamination.evidence"])["contamination.evidence"].list.join("\n")
     by_short = found & evidence.str.contains(r"(?m), (?:contained|whole): ")
-    short = leak & _leaks_short(collected, truth, prompts, n)
+    short = leak & _leaks_short(collected, leak, prompts, n)
     shares = {f"leaks, n={n}, {place}: recall": _share(found, truth[f"truth.leak_{place}"]) for place in PLACES}
+    real = _repeats(collected, found, prompts, n)
     return shares | {
+        f"leaks, n={n}: named rows that repeat an item": _share(real, found),
         f"leaks, n={n}: recall": _share(found, leak),
         f"leaks, n={n}, short items: recall": _share(found, short),
         f"leaks, n={n}: precision": _share(leak, found),
@@ -247,17 +259,35 @@ def _leaks(collected: Path, out: Path, prompts: Sequence[str], n: int) -> dict[s
     }
 
 
-def _leaks_short(collected: Path, truth: pl.DataFrame, prompts: Sequence[str], n: int) -> pl.Series:
-    """Whether the benchmark prompt that a row holds has fewer than n words; of several that it holds, the longest is the leaked one."""
-    rows = pl.concat(pl.read_parquet(part) for part in sorted((collected / "rows").glob("*.parquet")))
-    whole = rows.filter(pl.Series(truth["row"].is_in(rows["row"]))).select("row", "prompt", "chosen", "rejected")
-    whole = truth.select("row", "truth.leak").join(whole, on="row", how="left", maintain_order="left")
+def _texts(collected: Path) -> pl.DataFrame:
+    """prompt (turns), chosen, rejected of every row, in the order of the ledger's rows."""
+    parts = sorted((collected / "rows").glob("*.parquet"))
+    return pl.concat(pl.read_parquet(part, columns=["prompt", "chosen", "rejected"]) for part in parts)
+
+
+def _leaks_short(collected: Path, leak: pl.Series, prompts: Sequence[str], n: int) -> pl.Series:
+    """Whether the benchmark prompt that a leak holds has fewer than n words; of several that it holds, the longest is the leaked one."""
     longest = sorted(prompts, key=len, reverse=True)
     short: list[bool] = []
-    for _, leak, prompt, *sides in whole.iter_rows():
-        text = "\n".join([prompt[-1]["content"], *sides]) if leak else ""
-        short.append(leak and len(words(next(each for each in longest if each in text))) < n)
+    for planted, (prompt, *sides) in zip(leak, _texts(collected).iter_rows(), strict=True):
+        text = "\n".join([prompt[-1]["content"], *sides]) if planted else ""
+        short.append(planted and len(words(next(each for each in longest if each in text))) < n)
     return pl.Series(short, dtype=pl.Boolean)
+
+
+def _repeats(collected: Path, found: pl.Series, prompts: Sequence[str], n: int) -> pl.Series:
+    """Whether a named row really holds n words in a row of a prompt, or a whole shorter one: sets of words, no hash, no index."""
+    grams = {gram for prompt in prompts for gram in _windows(words(prompt), min(n, len(words(prompt))))}
+    sizes = {len(gram) for gram in grams}
+    real: list[bool] = []
+    for named, (prompt, *sides) in zip(found, _texts(collected).iter_rows(), strict=True):
+        texts = [words(text) for text in (*(turn["content"] for turn in prompt), *sides)] if named else []
+        real.append(any(gram in grams for text in texts for size in sizes for gram in _windows(text, size)))
+    return pl.Series(real, dtype=pl.Boolean)
+
+
+def _windows(text: list[str], size: int) -> Iterable[tuple[str, ...]]:
+    return (tuple(text[k : k + size]) for k in range(len(text) - size + 1))
 
 
 def auc(score_K: np.ndarray, wrong_K: np.ndarray) -> float:
@@ -269,22 +299,33 @@ def auc(score_K: np.ndarray, wrong_K: np.ndarray) -> float:
 def _labels(collected: Path, out: Path) -> tuple[dict[str, float], int]:
     """AUC for the wrong labels of each way to rank them, on the kept rows, which are those that the annotator saw."""
     kept = read_kept(out)
-    told = _columns(out, ["row", "agreement.right", "agreement.fold"]).with_columns(_truth(collected, out)["truth.wrong_label"])
+    told = _columns(out, ["row", "agreement.right", "agreement.fold"]).with_columns(
+        _truth(collected, out)["truth.wrong_label"]
+    )
     told = kept.select("row").join(told, on="row", how="left", maintain_order="left")
     wrong_K, right_K = told["truth.wrong_label"].to_numpy(), told["agreement.right"]
     assert right_K.null_count() == 0, "the judge is no better than a coin"
     fold_K = told["agreement.fold"].to_numpy()
     pairs = [from_row(Pair, row) for row in kept.iter_rows(named=True)]
-    every = np.arange(len(pairs))
+    prompts = ["\n".join(turn.content for turn in pair.prompt) for pair in pairs]
+    sides = [pair.chosen for pair in pairs], [pair.rejected for pair in pairs]
     config = agreement.Config().linear
-    same, plain = (judges.linear(pairs, each) for each in (config, replace(config, evidence=0.0)))
+    reader = judges.Reader(prompts, [*sides[0], *sides[1]], config)
+    difference_KF = reader.differences(prompts, *sides)  # read once: the judges differ in what they make of it
+
+    def ranking(own: judges.LinearConfig, rows: np.ndarray) -> float:
+        learnt_KF = difference_KF[rows]
+        return auc(-judges.learn(reader, learnt_KF, own).margins(learnt_KF), wrong_K[rows])
+
+    every, folds = np.arange(len(pairs)), np.unique(fold_K)
     blind = judges.linear([replace(pair, prompt=()) for pair in pairs], config)
     return {
-        "agreement, out of fold": auc(-right_K.to_numpy(), wrong_K),
-        "in-sample loss": auc(-same(every, every), wrong_K),
-        "in-sample loss, no feature shrunk": auc(-plain(every, every), wrong_K),
-        "answers alone, out of fold": auc(-_out_of_fold(blind, fold_K), wrong_K),
-        "surface told the truth, out of fold": auc(-_surface(kept, fold_K, wrong_K), wrong_K),
+        AGREEMENT: auc(-right_K.to_numpy(), wrong_K),
+        SAME: ranking(config, every),
+        LEVEL: float(np.mean([ranking(config, np.flatnonzero(fold_K != fold)) for fold in folds])),
+        BY_HEART: ranking(replace(config, evidence=0.0), every),
+        ANSWERS: auc(-_out_of_fold(blind, fold_K), wrong_K),
+        SURFACE: auc(-_surface(kept, fold_K, wrong_K), wrong_K),
     }, len(pairs)
 
 
@@ -296,7 +337,7 @@ def _out_of_fold(judge: judges.Judge, fold_K: np.ndarray) -> np.ndarray:
 
 
 def _surface(kept: pl.DataFrame, fold_K: np.ndarray, wrong_K: np.ndarray) -> np.ndarray:
-    """The shortcut detector's features and classifier, learning which side is truly right: the most that any surface can know."""
+    """How far each label is from what the surface says, above 0 where they agree."""
     detector = shortcuts.Config()
     _, sign_KF = shortcuts._token_signs(kept, detector.min_share)
     gap_KF = shortcuts._inputs(shortcuts._count_gaps(kept), sign_KF, detector.tokens)
@@ -306,3 +347,91 @@ def _surface(kept: pl.DataFrame, fold_K: np.ndarray, wrong_K: np.ndarray) -> np.
         held_K = fold_K == fold
         score_K[held_K] = gap_KF[held_K] @ shortcuts._logistic(truly_KF[~held_K])
     return score_K
+
+
+class Line(NamedTuple):
+    """One line of the table."""
+
+    name: str
+    interval: Interval
+    worst: str
+    """The worst world's value, where each has one."""
+    bar: str
+    holds: bool | None
+    """None: no bar."""
+
+
+def _least(n: int) -> dict[str, float]:
+    """Lower bars of one n-gram rule."""
+    names = (
+        *(f", {place}: recall" for place in PLACES),
+        ": recall",
+        ", short items: recall",
+        ": precision",
+        ", short items: precision",
+    )
+    return {f"leaks, n={n}{name}": 0.95 for name in names}
+
+
+LEAST: dict[str, float] = {
+    "duplicates, equal: recall": 0.95,
+    "duplicates, Jaccard 0.8 to 0.9: recall": 0.95,
+    "duplicates, Jaccard 0.9 to 1: recall": 0.95,
+    "duplicates: precision": 0.98,
+    **_least(7),
+    **_least(8),
+    "leaks, n=7: named rows that repeat an item": 1.0,
+    "leaks, n=8: named rows that repeat an item": 1.0,
+    "artefact alarm": 1.0,
+    "artefact named": 1.0,
+}
+"""Lower bars, on the value over all worlds (issue 3); of the last four, ours."""
+
+
+def lines(planted: Sequence[Found], clean: Sequence[Found], judged: Sequence[Found] = ()) -> list[Line]:
+    """The table; precision counts what is named in clean worlds, too."""
+    made = [_pooled(name, [each.shares[name] for each in (*planted, *clean)]) for name in planted[0].shares]
+    alarms = [Share(each.alarm, 1) for each in planted]
+    named = [Share(each.feature in TOKENS[each.token], 1) for each in planted]
+    made += [_pooled("artefact alarm", alarms), _pooled("artefact named", named)]
+    false = _pooled("false alarm in a clean world", [Share(each.alarm, 1) for each in clean])
+    made.append(false._replace(bar="<= 0", holds=false.interval.value <= 0))
+    return [*made, *_ranking(judged)] if judged else made
+
+
+def _pooled(name: str, shares: Sequence[Share]) -> Line:
+    """k of n over all worlds, Wilson."""
+    there = [each for each in shares if each.n]
+    interval = wilson(sum(each.k for each in there), sum(each.n for each in there))
+    worst = min(there, key=lambda each: each.k / each.n)
+    bar = LEAST.get(name)
+    holds = None if bar is None else interval.value >= bar
+    return Line(name, interval, f"{worst.k}/{worst.n}", f">= {bar}" if bar else "", holds)
+
+
+def _ranking(judged: Sequence[Found]) -> list[Line]:
+    """Mean AUC over the worlds, BCa; the bars hold for each world, and the lead for the mean's lower bound."""
+    rng = stream(0, "proof on worlds", "bootstrap")
+    auc_W = {name: np.array([each.auc[name] for each in judged]) for name in judged[0].auc}
+    made: list[Line] = []
+    for name, value_W in auc_W.items():
+        high, low = name == AGREEMENT, name in (ANSWERS, SURFACE)
+        worst = float(value_W.max() if low else value_W.min())
+        holds = worst >= 0.85 if high else worst <= 0.60 if low else None
+        bar = ">= 0.85 each" if high else "<= 0.6 each" if low else ""
+        made.append(Line(f"AUC: {name}", bootstrap(value_W, rng), f"{worst:.3f}", bar, holds))
+    for name in (SAME, LEVEL, BY_HEART):
+        lead = paired_bootstrap(auc_W[AGREEMENT], auc_W[name], rng)
+        worst = float((auc_W[AGREEMENT] - auc_W[name]).min())
+        made.append(Line(f"AUC lead over {name}", lead, f"{worst:+.3f}", "> 0", lead.low > 0))
+    return made
+
+
+def table(made: Sequence[Line]) -> str:
+    """As text."""
+    width = max(len(each.name) for each in made)
+    rows = [f"{'':{width}}  value  95 % interval       n  worst world  bar"]
+    for name, (value, low, high, n, _), worst, bar, holds in made:
+        said = "" if holds is None else "  holds" if holds else "  FAILS"
+        rows.append(f"{name:{width}}  {value:5.3f}  [{low:.3f}, {high:.3f}]  {n:6,}  {worst:>11}  {bar}{said}")
+    return "\n".join(rows)

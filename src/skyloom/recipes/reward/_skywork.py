@@ -57,12 +57,16 @@ def selection() -> tuple[PluginConfig, ...]:
     The judge of the second stage learns from the other sources as selected; its folds need `near_duplicates` in the chain before.
     """
     return (
-        scores.Config(),
-        score_gap.Config(sources=("helpsteer2",)),
+        *ties(),
         top_k.Config(sources=MAGPIE, share=OTHER_SHARE, shares=SHARES, offsets=OFFSETS),
         agreement.Config(transfer=("wildguardmix",)),
         wildguard.Config(),
     )
+
+
+def ties() -> tuple[PluginConfig, ...]:
+    """What the sources say of their pairs, and HelpSteer2's pairs of equal helpfulness out."""
+    return (scores.Config(), score_gap.Config(sources=("helpsteer2",)))
 
 
 def full(curate: tuple[PluginConfig, ...], published: dict[str, tuple[int, int]]) -> RewardConfig:

@@ -11,12 +11,23 @@ Run      skyloom run skywork_clean --smoke
 
 from skyloom.core.config import PluginConfig
 from skyloom.recipes.reward import _skywork as skywork
+from skyloom.reward.annotate import agreement as agreement_of
 from skyloom.reward.annotate import contamination as find_contamination
 from skyloom.reward.annotate import control_tokens as find_control_tokens
 from skyloom.reward.annotate import exact_duplicates as find_duplicates
 from skyloom.reward.annotate import near_duplicates as find_near
+from skyloom.reward.annotate import offsets
 from skyloom.reward.annotate import shortcuts as find_shortcuts
-from skyloom.reward.decide import agreement, contamination, control_tokens, duplicates, near_duplicates, shortcuts
+from skyloom.reward.decide import (
+    agreement,
+    contamination,
+    control_tokens,
+    duplicates,
+    near_duplicates,
+    shortcuts,
+    top_k,
+    wildguard,
+)
 from skyloom.reward.settings import RewardConfig
 
 
@@ -30,9 +41,32 @@ def smoke() -> RewardConfig:
     return skywork.small(_chain(), skywork.V02)
 
 
+def learnt() -> RewardConfig:
+    """Offsets learnt from the data in place of -0.1 and -0.05; the judge then reads the whole pool (15 kB of memory a pair)."""
+    return skywork.full(_learnt_chain(), skywork.V02)
+
+
+def smoke_learnt() -> RewardConfig:
+    """The same on generated sets."""
+    return skywork.small(_learnt_chain(), skywork.V02)
+
+
 def _chain() -> tuple[PluginConfig, ...]:
     """Cleaning first, so that the ranked places go to clean pairs; the judge comes last, on what is left."""
-    cleaning = (
+    return (*_cleaning(), *skywork.selection(), *_gates())
+
+
+def _learnt_chain() -> tuple[PluginConfig, ...]:
+    """The judge before the ranking: where it agrees says by how much each generator's scores are off."""
+    judged = (agreement_of.Config(transfer=("wildguardmix",)), wildguard.Config())
+    ranked = (offsets.Config(sources=skywork.MAGPIE, reference="magpie_pro31"), top_k.Config(
+        sources=skywork.MAGPIE, share=skywork.OTHER_SHARE, shares=skywork.SHARES, learnt=True
+    ))  # fmt: skip
+    return (*_cleaning(), *skywork.ties(), *judged, *ranked, *_gates())
+
+
+def _cleaning() -> tuple[PluginConfig, ...]:
+    return (
         find_control_tokens.Config(),
         control_tokens.Config(),
         find_duplicates.Config(),
@@ -42,10 +76,9 @@ def _chain() -> tuple[PluginConfig, ...]:
         find_contamination.Config(),
         contamination.Config(),
     )
-    return (
-        *cleaning,
-        *skywork.selection(),
-        agreement.Config(drop_below=0.2),
-        find_shortcuts.Config(),
-        shortcuts.Config(),
-    )
+
+
+def _gates() -> tuple[PluginConfig, ...]:
+    """WildGuardMix is about refusing, which its surface shows: its shortcuts are reported and stop nothing."""
+    others = tuple(name for name in skywork.V02 if name != "wildguardmix")
+    return (agreement.Config(drop_below=0.2), find_shortcuts.Config(), shortcuts.Config(sources=others))

@@ -15,12 +15,14 @@ from pathlib import Path
 from skyloom.core.config import PluginConfig
 from skyloom.core.llm.config import BackboneConfig
 from skyloom.core.optim import TrainerConfig
+from skyloom.reward.annotate import agreement as find_agreement
 from skyloom.reward.annotate import contamination as find_contamination
 from skyloom.reward.annotate import control_tokens as find_control_tokens
 from skyloom.reward.annotate import exact_duplicates as find_duplicates
 from skyloom.reward.annotate import length as find_length
+from skyloom.reward.annotate import near_duplicates as find_near
 from skyloom.reward.annotate import scores as find_scores
-from skyloom.reward.decide import contamination, control_tokens, duplicates, length, top_k
+from skyloom.reward.decide import agreement, contamination, control_tokens, duplicates, length, near_duplicates, top_k
 from skyloom.reward.evals import reward_bench
 from skyloom.reward.settings import RewardConfig, TrainConfig
 from skyloom.reward.sources import skywork_80k, world
@@ -76,6 +78,8 @@ def smoke() -> RewardConfig:
         collect=(world.Config(rows=7000, eval_rows=800),),
         curate=(
             *_chain(max_ratio=3.0),
+            find_agreement.Config(),
+            agreement.Config(),
             find_scores.Config(),
             top_k.Config(share=0.85, offsets={"amber": -0.35}),
         ),
@@ -94,12 +98,14 @@ def smoke() -> RewardConfig:
 
 
 def _chain(max_ratio: float = 0.0) -> tuple[PluginConfig, ...]:
-    """Control tokens, exact duplicates, benchmark leaks, length."""
+    """Control tokens, exact and near duplicates, benchmark leaks, length."""
     return (
         find_control_tokens.Config(),
         control_tokens.Config(),
         find_duplicates.Config(),
         duplicates.Config(),
+        find_near.Config(),
+        near_duplicates.Config(),
         find_contamination.Config(),
         contamination.Config(),
         find_length.Config(),
