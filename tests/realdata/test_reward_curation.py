@@ -124,7 +124,7 @@ def test_whatever_is_called_a_near_copy_shares_its_question(curation):
 def test_four_answers_to_one_question_are_no_near_copies(curation):
     """Each question's six pairs share their passages and, two by two, a side: that alone makes no copy."""
     rows = curation.of("finegrained_qa")
-    assert rows["reason"].is_not_null().sum() < 0.2 * rows.height
+    assert rows["reason"].is_not_null().sum() < 0.25 * rows.height
 
 
 @pytest.mark.xfail(strict=True, reason="the placeholder of a usage line reads like a template's token")

@@ -6,7 +6,8 @@ Source   ours; Skywork-Reward (arXiv 2410.18451) says of its offsets, -0.1 and -
 Flow     collect -> curate -> [sensitivity] -> report; reads columns, verdicts and decisions of a finished curation
 Run      skyloom reward sensitivity skywork_v01:smoke
 Limits   Annotators do not run again: where a fit annotator follows the decider that changes, its columns stay as fitted on the rows that
-         were alive in the base, and are null for the others. Such values carry a note; a new run with that setting is exact.
+         were alive in the base, and a decider that reads them passes over the rows that it never saw. Such values carry a note; a new
+         run with that setting is exact.
 Shapes   N rows of the ledger
 """
 
@@ -122,10 +123,14 @@ def sweep(run: Path, chain: Sequence[PluginConfig]) -> Sensitivity:
         def decided(value: float, constant: Constant = constant) -> Standing:
             """Nothing before the changed decider can differ, so it starts there."""
             varied = _varied(deciders[constant.at], constant, value)
-            after = (config for at, config in deciders.items() if at > constant.at)
             other = _copy(before[constant.at])
-            for decider in (varied, *after):
-                other.apply(run_decider(decider, ledger.read, other.alive_N))
+            other.apply(run_decider(varied, ledger.read, other.alive_N))
+            for at, decider in deciders.items():
+                if at > constant.at:
+                    unseen_N = other.alive_N & ~_seen(chain, before, constant.at, at)
+                    other.alive_N &= ~unseen_N
+                    other.apply(run_decider(decider, ledger.read, other.alive_N))
+                    other.alive_N |= unseen_N
             return other
 
         for value, other in _accepted(constant, decided, refused):
@@ -264,6 +269,17 @@ def _varied(config: DeciderConfig, constant: Constant, value: float) -> DeciderC
     return replace(config, **{constant.field: {**getattr(config, constant.field), constant.key: number}})
 
 
+def _seen(chain: Sequence[PluginConfig], before: Mapping[int, Standing], changed: int, at: int) -> np.ndarray:
+    """bool, rows on which the decider at `at` can say something: those that every fit since `changed` saw whose columns it reads."""
+    read = set(reads_of(cast(DeciderConfig, chain[at])))
+    seen_N = np.ones_like(before[at].alive_N)
+    for place in range(changed + 1, at):
+        module = registry.module_of(chain[place])
+        if isinstance(chain[place], AnnotatorConfig) and module.KIND == "fit" and read & set(module.WRITES):
+            seen_N &= before[min(each for each in before if each > place)].alive_N
+    return seen_N
+
+
 def _fitted_after(chain: Sequence[PluginConfig], at: int) -> str:
     """Which columns that later deciders read would be fitted anew if the decider at `at` dropped other rows."""
     stale: list[str] = []
@@ -274,7 +290,7 @@ def _fitted_after(chain: Sequence[PluginConfig], at: int) -> str:
         later = [config for config in chain[place + 1 :] if isinstance(config, DeciderConfig)]
         read = {column for config in later for column in reads_of(config)}
         stale += [column for column in registry.module_of(annotator).WRITES if column in read]
-    return f"{', '.join(stale)} as fitted on the base's rows" if stale else ""
+    return f"{', '.join(stale)} as fitted on the base's rows, nothing for rows gained" if stale else ""
 
 
 def _copy(standing: Standing) -> Standing:

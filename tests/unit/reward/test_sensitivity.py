@@ -19,7 +19,8 @@ from skyloom.reward.annotate import control_tokens as find_control_tokens
 from skyloom.reward.annotate import exact_duplicates as find_duplicates
 from skyloom.reward.annotate import length as find_length
 from skyloom.reward.annotate import scores as find_scores
-from skyloom.reward.decide import control_tokens, duplicates, length, quota, top_k
+from skyloom.reward.annotate import shortcuts as find_shortcuts
+from skyloom.reward.decide import control_tokens, duplicates, length, quota, shortcuts, top_k
 from skyloom.reward.evals import held_out
 from skyloom.reward.settings import RewardConfig
 from skyloom.reward.sources import world
@@ -102,6 +103,19 @@ def test_a_value_gives_what_a_new_curation_gives(tmp_path, setting, constant, va
     told = {word: set(moved.filter(pl.col("change") == word)["row"].to_list()) for word in ("gained", "lost")}
     assert told == {"gained": after - before, "lost": before - after}
     assert change.note == ""
+
+
+def test_a_rule_passes_over_rows_that_its_fit_never_saw(tmp_path):
+    """More places give more pairs, although a gate behind them drops whatever its detector has not looked at."""
+    gate = (find_shortcuts.Config(), shortcuts.Config(action="drop"))
+    chain = (find_scores.Config(), top_k.Config(share=0.5), *gate)
+    clean = world.Config(rows=600, eval_rows=50, length=0, artefacts=0)
+    found = sensitivity.sweep(curated(tmp_path / "run", replace(CONFIG, collect=(clean,), curate=chain)), chain)
+    by_value = {each.value: each for each in found.changes if each.constant == "top_k.share"}
+    assert by_value[0.625].gained > 0
+    assert by_value[0.625].lost == 0
+    assert by_value[0.4].lost > 0
+    assert "nothing for rows gained" in by_value[0.625].note
 
 
 def test_what_a_fit_annotator_would_fit_anew_is_told(found):

@@ -74,7 +74,9 @@ class Annotations:
         owners = {name: self.keys if name in KEYS else self._columns[self._owner_of(name)].file for name in names}
         return read_columns(owners)
 
-    def add(self, config: AnnotatorConfig, standing: Standing, execute: ExecuteConfig, mend: Mend | None = None) -> None:
+    def add(
+        self, config: AnnotatorConfig, standing: Standing, execute: ExecuteConfig, mend: Mend | None = None
+    ) -> None:
         """Run one annotator, or take its columns from the cache.
 
         A map sees the rows as they were collected; a fit sees them as they stand: the living ones, flipped and repaired by `mend`.

@@ -10,8 +10,8 @@ from skyloom.core.rng import stream
 from skyloom.core.stats import Interval, wilson
 from skyloom.core.text.ngrams import Rule
 from skyloom.reward.evals import _scoring as scoring
-from skyloom.reward.evals._prompts import Prompt, index_of
 from skyloom.reward.evals import reward_bench
+from skyloom.reward.evals._prompts import Prompt, index_of
 
 COUNTS = {**{s: n for part in reward_bench.SECTIONS.values() for s, n in part.items()}, "math-prm": 447}
 
