@@ -1,7 +1,8 @@
 """Worlds with planted defects, and how much of it the real chain finds: collect -> curate -> columns, verdicts, truth.
 
 A planted world draws its seed, size and all shares of defects from a stream of its own, and its artefact is one of four tokens; a clean
-world has no defect but a little label noise. A noisy world is a planted one of 4,000 to 6,000 rows with a fifth of the labels swapped.
+world has no defect but a little label noise. A noisy world is a planted one of 4,000 to 6,000 rows with a fifth of the labels swapped and
+the artefact that the world comes with: one that nothing repairs stops a run at the shortcut decider, before any label is judged.
 
 Counted  duplicates: rows that the exact or the near decider names; right are copies, near copies, and both rows of a contradiction
          leaks: rows that the contamination decider names; a short item has fewer than n words
@@ -83,7 +84,7 @@ LEVEL: str = "loss in sample, same judge, level"
 BY_HEART: str = "loss in sample, no feature shrunk"
 """A judge that is free to learn labels by heart."""
 ANSWERS: str = "answers alone, out of fold"
-"""The same judge without the prompts."""
+"""The same judge without the prompts: words and word pairs, so more than a surface; no bar is set for it."""
 SURFACE: str = "surface told the truth, out of fold"
 """The shortcut detector's features and classifier, learning from true labels: more than any detector has."""
 
@@ -167,7 +168,7 @@ def _search(index: Path) -> tuple[PluginConfig, ...]:
 
 
 def _chain(index: Path, judged: bool) -> tuple[PluginConfig, ...]:
-    """Shortcuts before the repair, which would hide them; the judge last, on what is left."""
+    """Shortcuts before the repair, which would hide them; the judge last, on what is left: padded sides would teach it their length."""
     return (
         shortcuts.Config(),
         report_shortcuts.Config(action="keep"),
@@ -385,16 +386,16 @@ LEAST: dict[str, float] = {
     "artefact alarm": 1.0,
     "artefact named": 1.0,
 }
-"""Lower bars, on the value over all worlds (issue 3); of the last four, ours."""
+"""Lower bars, on the value over all worlds (issue 3); the one on what named rows repeat is ours."""
 
 
 def lines(planted: Sequence[Found], clean: Sequence[Found], judged: Sequence[Found] = ()) -> list[Line]:
     """The table; precision counts what is named in clean worlds, too."""
     made = [_pooled(name, [each.shares[name] for each in (*planted, *clean)]) for name in planted[0].shares]
-    alarms = [Share(each.alarm, 1) for each in planted]
-    named = [Share(each.feature in TOKENS[each.token], 1) for each in planted]
+    alarms = [Share(int(each.alarm), 1) for each in planted]
+    named = [Share(int(each.feature in TOKENS[each.token]), 1) for each in planted]
     made += [_pooled("artefact alarm", alarms), _pooled("artefact named", named)]
-    false = _pooled("false alarm in a clean world", [Share(each.alarm, 1) for each in clean])
+    false = _pooled("false alarm in a clean world", [Share(int(each.alarm), 1) for each in clean])
     made.append(false._replace(bar="<= 0", holds=false.interval.value <= 0))
     return [*made, *_ranking(judged)] if judged else made
 
@@ -417,13 +418,15 @@ def _ranking(judged: Sequence[Found]) -> list[Line]:
     for name, value_W in auc_W.items():
         high, low = name == AGREEMENT, name in (ANSWERS, SURFACE)
         worst = float(value_W.max() if low else value_W.min())
-        holds = worst >= 0.85 if high else worst <= 0.60 if low else None
-        bar = ">= 0.85 each" if high else "<= 0.6 each" if low else ""
+        holds = worst >= 0.85 if high else worst <= 0.60 if name == SURFACE else None
+        bar = "" if holds is None else ">= 0.85 each" if high else "<= 0.6 each"
         made.append(Line(f"AUC: {name}", bootstrap(value_W, rng), f"{worst:.3f}", bar, holds))
     for name in (SAME, LEVEL, BY_HEART):
         lead = paired_bootstrap(auc_W[AGREEMENT], auc_W[name], rng)
         worst = float((auc_W[AGREEMENT] - auc_W[name]).min())
-        made.append(Line(f"AUC lead over {name}", lead, f"{worst:+.3f}", "> 0", lead.low > 0))
+        # The level comparison explains the first one; the issue asks for no more than a lead over in-sample loss.
+        bar, holds = ("", None) if name == LEVEL else ("> 0", lead.low > 0)
+        made.append(Line(f"AUC lead over {name}", lead, f"{worst:+.3f}", bar, holds))
     return made
 
 

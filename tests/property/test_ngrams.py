@@ -21,6 +21,11 @@ def grams(tokens: list[str], n: int) -> set[tuple[str, ...]]:
     return {tuple(tokens[k : k + n]) for k in range(len(tokens) - n + 1)}
 
 
+def spoken(gram: tuple[str, ...]) -> int:
+    """Words that are no sign of a formula or a ruled line."""
+    return sum(word not in "+*/=<>^%-" for word in gram)
+
+
 def brute(items: list[str], texts: list[str], rule: Rule) -> set[tuple[int, str]]:
     """(query, item) of every hit, by the definition."""
     hits: set[tuple[int, str]] = set()
@@ -33,7 +38,8 @@ def brute(items: list[str], texts: list[str], rule: Rule) -> set[tuple[int, str]
             if short and len(held) < rule.contain:
                 hit = bool(held) and held == asked
             else:
-                hit = size > 0 and bool(grams(asked, size) & grams(held, size))
+                sought = {gram for gram in grams(held, size) if short or 3 * spoken(gram) > size}
+                hit = size > 0 and bool(grams(asked, size) & sought)
             if hit:
                 hits.add((query, str(name)))
     return hits

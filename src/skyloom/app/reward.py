@@ -293,15 +293,17 @@ def _chain(index: Path | None, benchmarks: bool) -> "tuple[PluginConfig, ...]":
     from skyloom.reward.annotate import exact_duplicates as find_duplicates
     from skyloom.reward.annotate import length as find_length
     from skyloom.reward.annotate import near_duplicates as find_near
+    from skyloom.reward.annotate import repeats as find_repeats
     from skyloom.reward.annotate import shortcuts as find_shortcuts
     from skyloom.reward.annotate import style as find_style
-    from skyloom.reward.decide import contamination, control_tokens, duplicates, near_duplicates, shortcuts
+    from skyloom.reward.decide import contamination, control_tokens, duplicates, near_duplicates, repeats, shortcuts
 
     leaks = (find_contamination.Config(index=index), contamination.Config()) if index or benchmarks else ()
     copies = (find_duplicates.Config(), duplicates.Config(), find_near.Config(), near_duplicates.Config())
+    repeated = (find_repeats.Config(), repeats.Config())
     repaired = (find_control_tokens.Config(), control_tokens.Config())
     looks = (find_length.Config(), find_style.Config(), find_shortcuts.Config(), shortcuts.Config(action="keep"))
-    return (*looks, *repaired, *copies, *leaks)
+    return (*looks, *repaired, *copies, *repeated, *leaks)
 
 
 def _load(

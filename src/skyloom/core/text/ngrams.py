@@ -6,7 +6,8 @@ Source   n-gram overlap as in GPT-3 (arXiv 2005.14165, app. C, n = 13), Llemma (
          common 7-gram); the rule for short items is ours: half of MATH has under 30 words
 Flow     evals export an index (hashes, no text) -> [curate: contamination annotators query it] -> deciders
 Run      NgramIndex.build(items, Rule(n=13)).query(texts)
-Limits   64-bit hashes: 1e9 query words against 1e6 item n-grams give 5e-5 false hits expected. Finds no paraphrases.
+Limits   n words in a row of which two thirds or more are signs (a ruled line, closing tags, a bare formula) are not sought; nor are
+         paraphrases. 64-bit hashes: 1e9 query words against 1e6 item n-grams give 5e-5 false hits expected
 Shapes   I items, G n-grams, T texts of a query, H hits
 """
 
@@ -32,6 +33,10 @@ from skyloom.core.text.normal import spans
 from skyloom.core.text.rolling import Batch, window_hashes
 
 VERSION = 2
+SIGNS = "+ * / = < > ^ % -"  # words of formulas, and what ruled lines and closing tags are made of
+SPOKEN = (
+    3  # an n-gram counts when more than one word in so many is no sign: every table's ruled line equals every other's
+)
 BATCH = 1024  # texts whose words stand in memory at once
 _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 HITS: dict[str, pl.DataType] = {
@@ -155,12 +160,15 @@ def _tables(batch: Batch, rule: Rule) -> Iterator[Table]:
     """The table of n-grams, then one for each length of the items that are shorter than n."""
     short_I = batch.count_T[(batch.count_T > 0) & (batch.count_T < rule.n)]
     lengths: list[int] = np.unique(short_I).tolist()
+    spoken_W1 = np.append(0, np.cumsum(~np.isin(batch.hash_W, Batch.of([SIGNS], masked=False).hash_W)))
     for length in [rule.n, *lengths]:
         chosen_T = batch.count_T >= rule.n if length == rule.n else batch.count_T == length
         hash_K = window_hashes(batch.hash_W, length)
         text_K = batch.text_W[: len(hash_K)]
         keep_K = (text_K == batch.text_W[len(batch.text_W) - len(hash_K) :]) & chosen_T[text_K]
         kind: Kind = "ngram" if length == rule.n else "contained" if length >= rule.contain else "whole"
+        if kind == "ngram":
+            keep_K &= (spoken_W1[length:] - spoken_W1[: len(hash_K)]) * SPOKEN > length
         yield table_of(kind, length, hash_K[keep_K], text_K[keep_K].astype(np.uint32))
 
 

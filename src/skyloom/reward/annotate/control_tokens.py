@@ -25,9 +25,9 @@ WRITES: dict[str, pl.DataType] = {
 }
 TOKEN: str = (
     r"<\|?(?:im_start|im_end|im_sep|endoftext|eot_id|start_header_id|end_header_id|begin_of_text|end_of_text|"
-    r"start_of_turn|end_of_turn|user|assistant|system)\|?>|\[/?INST\]|<</?SYS>>"
+    r"start_of_turn|end_of_turn)\|?>|<\|(?:user|assistant|system)\|>|\[/?INST\]|<</?SYS>>"
 )
-"""What counts as a control token; case matters, because HTML and prose hold <USER> and the like."""
+"""What counts as a control token; case matters, and role names need their bars: prose and code hold <USER> and <user>."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,16 +3,18 @@
 Each row names the earlier row that it resembles, and how much: what a decider drops can be looked at.
 
 Formula  two pairs are near when J >= threshold, J the exact Jaccard index of the sets of three words in a row of prompt and both sides
-         (a union, so swapped sides change nothing); when each side resembles its partner, straight or crossed (Jaccard index of their
-         single words >= SIDE: a long prompt in common, or one side in common, makes no copy); and, with `siblings`, when their prompts
-         ask the same: templates with other content (another number, name, object) are no copies. Prompts ask different things when each
-         holds a word that the other lacks, spelling variants aside, or when one says "not" more often. A near pair contradicts itself
-         when its prompts ask the same and the crossed sides are at most half as far apart as the straight ones (distance 1 - J of
-         three words in a row, mean of the two)
+         (a union, so swapped sides change nothing); when each side says the same as its partner, straight or crossed: the Jaccard index
+         of their words is at least SIDE, and ALIKE with spellings forgiven (a long prompt, or one side in common, makes no copy: what
+         is left to differ is often the fact that was asked for); and, with `siblings`, when their prompts ask the same: templates with
+         other content (another number, name, object) are no copies. Prompts ask different things when each holds a word that the other
+         lacks, spelling variants aside, or when one says "not" more often. A near pair contradicts itself when its prompts ask the
+         same, the crossed sides are at most half as far apart as the straight ones (distance 1 - J of three words in a row, mean of the
+         two), and crossed sides differ by no more than prompts may
 Source   core/text/minhash.py finds the candidates (Broder 1997); the rules for siblings and contradictions are ours
 Flow     collect -> [curate: ANNOTATE -> decide -> materialise] -> train; a fit over the rows still alive
 Run      skyloom run skywork_clean --smoke
-Limits   Misses 1 in 1,000 pairs at the threshold, fewer above it; paraphrases are not found. Negations are known in English only.
+Limits   Misses 1 in 1,000 pairs at the threshold, fewer above it; paraphrases are not found. Negations are known in English only. On
+         real pairs a reader called some half of the findings copies and a tenth wrong (EXPERIMENTS.md): look before you drop
 Shapes   N rows of the ledger, E distinct pairs (normal form, sides in any order), T texts, M near pairs
 """
 
@@ -50,6 +52,10 @@ VARIANT: float = 0.75
 """Smallest difflib ratio of two spellings of a word (ours)."""
 SIDE: float = 0.5
 """Least resemblance of the sides of near pairs. Two models' answers to one prompt share about a quarter of their words (ours)."""
+ALIKE: float = 0.75
+"""The same once spellings are forgiven: what is left to differ is often the fact that is asked for, a year or a name (ours)."""
+FORGIVEN: int = 8
+"""Words that may be other spellings in a side of any length."""
 TIE: float = 1e-12
 NEGATIONS: frozenset[str] = frozenset({"no", "not", "never", "without"})
 IRREGULAR: dict[str, str] = {"can't": "can", "won't": "will"}
@@ -116,7 +122,28 @@ def fit(rows_N: pl.DataFrame, config: Config) -> pl.DataFrame:
 
 def ask_the_same(one: Sequence[str], other: Sequence[str]) -> bool:
     """Whether two prompts, as words, ask for the same thing: one only adds words, or what differs are spellings."""
-    one, other = _expanded(one), _expanded(other)
+    left, right = _differences(_expanded(one), _expanded(other))
+    negations = (sum(words[word] for word in NEGATIONS) for words in (left, right))
+    return len(set(negations)) == 1 and not (left and right)
+
+
+def say_the_same(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether two sides, as words, are nearly one text: Jaccard index of their words, counted, at least ALIKE when spellings are
+    forgiven; or one only adds words, or what differs are spellings."""
+    left, right = _expanded(one), _expanded(other)
+    count, more = Counter(left), Counter(right)
+    lacks, adds, common = (count - more).total(), (more - count).total(), (count & more).total()
+    if common >= ALIKE * (common + lacks + adds):
+        return True
+    if min(lacks, adds) > max(FORGIVEN, (1 - ALIKE) * min(len(left), len(right))):  # spares a long comparison
+        return False
+    lacking, adding = _differences(left, right)
+    common = min(len(left) - lacking.total(), len(right) - adding.total())
+    return common >= ALIKE * (common + lacking.total() + adding.total()) or ask_the_same(one, other)
+
+
+def _differences(one: Sequence[str], other: Sequence[str]) -> tuple[Counter[str], Counter[str]]:
+    """The words that only the one has and those that only the other has, without spellings of one word."""
     lacks, adds = Counter(one), Counter(other)
     lacks, adds = lacks - adds, adds - lacks
     if lacks and adds:
@@ -125,9 +152,7 @@ def ask_the_same(one: Sequence[str], other: Sequence[str]) -> bool:
                 if _variants("".join(left), "".join(right)):
                     lacks.subtract(left)
                     adds.subtract(right)
-    left, right = +lacks, +adds
-    negations = (sum(words[word] for word in NEGATIONS) for words in (left, right))
-    return len(set(negations)) == 1 and not (left and right)
+    return +lacks, +adds
 
 
 def _expanded(prompt: Sequence[str]) -> list[str]:
@@ -240,6 +265,12 @@ def _verified(
     keep_M = _sides_pair(cut, start, one_M, other_M)
     pair_M2, one_M, other_M, jaccard_M = pair_M2[keep_M], one_M[keep_M], other_M[keep_M], jaccard_M[keep_M]
     asked = _Asked(texts, start)
+    keep_M = np.fromiter(
+        (asked.sides_pair(one, other) for one, other in zip(one_M.tolist(), other_M.tolist(), strict=True)),
+        np.bool_,
+        len(one_M),
+    )
+    pair_M2, one_M, other_M, jaccard_M = pair_M2[keep_M], one_M[keep_M], other_M[keep_M], jaccard_M[keep_M]
     same_M = np.fromiter(
         (
             digest == other_digest or ask_the_same(asked.of(one), asked.of(other))
@@ -258,6 +289,8 @@ def _verified(
     straight_M = apart(chosen, chosen) + apart(rejected, rejected)
     crossed_M = apart(chosen, rejected) + apart(rejected, chosen)
     parallel_M, crosses_M = straight_M < crossed_M / 2 + TIE, crossed_M < straight_M / 2 + TIE
+    for m in np.flatnonzero(crosses_M).tolist():
+        crosses_M[m] = asked.sides_cross(int(one_M[m]), int(other_M[m]))
     order_M = (parallel_M.astype(np.int8) - crosses_M.astype(np.int8)) * same_M
     keep_M = same_M if siblings else np.ones_like(same_M)
     return Near(pair_M2[keep_M, 0], pair_M2[keep_M, 1], jaccard_M[keep_M], order_M[keep_M])
@@ -281,6 +314,22 @@ class _Asked:
 
     def __init__(self, texts: pl.Series, start: NDArray[np.int64]) -> None:
         self._texts, self._start, self._words = texts, start, dict[int, list[str]]()
+
+    def sides_pair(self, one: int, other: int) -> bool:
+        """Whether each side says the same as its partner, straight or crossed."""
+        (chosen, rejected), (other_chosen, other_rejected) = (self._sides(row) for row in (one, other))
+        return (say_the_same(chosen, other_chosen) and say_the_same(rejected, other_rejected)) or (
+            say_the_same(chosen, other_rejected) and say_the_same(rejected, other_chosen)
+        )
+
+    def sides_cross(self, one: int, other: int) -> bool:
+        """Whether each side says exactly what the other's partner says: an answer with another name or number may well lose."""
+        (chosen, rejected), (other_chosen, other_rejected) = (self._sides(row) for row in (one, other))
+        return ask_the_same(chosen, other_rejected) and ask_the_same(rejected, other_chosen)
+
+    def _sides(self, row: int) -> tuple[list[str], list[str]]:
+        stop = int(self._start[row + 1])
+        return words(self._texts[stop - 2]), words(self._texts[stop - 1])
 
     def of(self, row: int) -> list[str]:
         if row not in self._words:

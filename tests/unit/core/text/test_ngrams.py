@@ -123,3 +123,11 @@ def test_window_hashes_are_the_sums_they_say() -> None:
     assert pairs[1] == pairs[4]
     assert len(np.unique(pairs)) == 4
     assert window_hashes(batch.hash_W, 7).size == 0
+
+
+def test_a_ruled_line_is_no_text_and_a_formula_is():
+    """Tables of any two texts share their ruled lines; at n = 13 four in five hits between public sets were those."""
+    item = "| name | age |\n| --- | --- | --- | --- | --- | --- |\n| Ann | 5 |"
+    index = NgramIndex.build([item, "x ^ 2 + 3 x - 4 = 0 has two roots"], Rule(n=7))
+    assert index.query(["| a | b |\n| --- | --- | --- | --- | --- | --- |\n| c | d |"]).height == 0
+    assert index.query(["Solve: x ^ 2 + 3 x - 4 = 0."])["item"].to_list() == ["1"]

@@ -14,7 +14,7 @@ from skyloom.core.records import to_row
 from skyloom.core.rng import stream
 from skyloom.core.text.normal import words
 from skyloom.reward.annotate import near_duplicates
-from skyloom.reward.annotate.near_duplicates import ask_the_same
+from skyloom.reward.annotate.near_duplicates import ask_the_same, say_the_same
 from skyloom.reward.sources import world
 from skyloom.reward.world import defects
 from skyloom.reward.world.defects import Sides
@@ -164,8 +164,8 @@ def is_near(one, other, threshold):
     """The definition, on plain sets."""
 
     def alike(left, right):
-        left, right = set(words(left)), set(words(right))
-        return len(left & right) >= 0.5 * len(left | right)
+        left, right = words(left), words(right)
+        return len({*left} & {*right}) >= 0.5 * len({*left} | {*right}) and say_the_same(left, right)
 
     straight = alike(one[1], other[1]) and alike(one[2], other[2])
     crossed = alike(one[1], other[2]) and alike(one[2], other[1])
@@ -291,3 +291,26 @@ def test_a_long_prompt_or_one_side_in_common_makes_no_copy():
     assert found["near.like"].to_list() == [None, None, None]
     found = fit((passage, *answers[:2]), (passage, answers[1] + " Sure.", answers[0]))
     assert found["near.contradicts"].to_list() == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("The king left in spring.", "the King left, in spring", True),
+        ("The colour of the sea is a deep blue.", "The color of the sea is a deep blue.", True),
+        ("It is so.", "I think it is so.", True),
+        ("She was born in 1912 in Rome.", "She was born in 1913 in Bonn.", False),
+        ("Use a list here, it is short.", "Use a tree there, it is quick.", False),
+        ("", "", True),
+    ],
+)
+def test_sides_that_say_the_same(one, other, same):
+    assert say_the_same(words(one), words(other)) is same
+    assert say_the_same(words(other), words(one)) is same
+
+
+def test_the_same_answer_but_for_the_fact_that_was_asked_contradicts_nothing():
+    prompt = " ".join(f"word{k}" for k in range(60))
+    base = "The tower was built by the old duke of the valley, as far as anybody in the town can tell today."
+    found = fit((prompt, base + " In 1912.", base + " In 1850."), (prompt, base + " In 1850.", base + " In 1740."))
+    assert not found["near.contradicts"].any()
