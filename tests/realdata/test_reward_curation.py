@@ -118,15 +118,11 @@ def test_whatever_is_called_a_near_copy_shares_its_question(curation):
     assert earlier["near.prompt_cluster"].to_list() == earlier["near.prompt_cluster_like"].to_list()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="sides that share half their words count as one: 51 % of FineGrained QA is dropped"
-)
 def test_four_answers_to_one_question_are_no_near_copies(curation):
     """Each question's six pairs share their passages and, two by two, a side: that alone makes no copy."""
     rows = curation.of("finegrained_qa")
     assert rows["reason"].is_not_null().sum() < 0.25 * rows.height
 
 
-@pytest.mark.xfail(strict=True, reason="the placeholder of a usage line reads like a template's token")
 def test_a_placeholder_in_code_is_no_control_token(curation):
     assert curation.rows.select(pl.col("^control\\.(prompt|chosen|rejected)$").sum()).row(0) == (0, 0, 0)
