@@ -10,7 +10,6 @@ from reward_worlds import TOKENS, measure, noisy, parameters
 
 OPEN: dict[str, str] = {
     "leaks, n=7: precision": "the world promises that no eight words of an evaluation prompt arise in training, not seven",
-    f"AUC lead over {worlds.SAME}": "the shrunk judge cannot learn labels by heart, and in sample it has a quarter more rows to learn from",
 }
 """Bars that do not hold, and why; a bar that begins to hold must leave this list."""
 

@@ -58,7 +58,7 @@ def _chain() -> tuple[PluginConfig, ...]:
 
 def _learnt_chain() -> tuple[PluginConfig, ...]:
     """The judge before the ranking: where it agrees says by how much each generator's scores are off."""
-    judged = (agreement_of.Config(transfer=("wildguardmix",)), wildguard.Config())
+    judged = (agreement_of.Config(transfer=("wildguardmix",), repeats=1), wildguard.Config())
     ranked = (offsets.Config(sources=skywork.MAGPIE, reference="magpie_pro31"), top_k.Config(
         sources=skywork.MAGPIE, share=skywork.OTHER_SHARE, shares=skywork.SHARES, learnt=True
     ))  # fmt: skip

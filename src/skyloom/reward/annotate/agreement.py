@@ -1,7 +1,8 @@
 """Cross-fitted agreement: how likely each label is right, by judges that never saw the pair or a twin of it.
 
-Formula  fold = hash of the prompt cluster mod K; margin m = r(chosen) - r(rejected) by the judge learnt from the other folds.
-         With noise e (share of wrong labels) and f(|m|) = P(the judge names the better side), it agrees with the label with
+Formula  fold = hash of the prompt cluster mod K; margin m = r(chosen) - r(rejected) by the judge learnt from the other folds, mean of
+         `repeats` draws. With noise e (share of wrong labels) and f(|m|) = P(the judge names the better side), it agrees with
+         the label with
              A(|m|) = (1 - e) f + e (1 - f)
          A is fitted by isotonic regression on |m| (a swapped pair has the margin -m, so one curve serves both signs), e is
          1 - A over the surest quarter, f = (A - e) / (1 - 2e) cut to [1/2, SURE], and by Bayes
@@ -39,7 +40,7 @@ READS: tuple[str, ...] = ("row", "source", "prompt", "chosen", "rejected", "near
 WRITES: dict[str, pl.DataType] = {
     "agreement.margin": pl.Float64(),  # r(chosen) - r(rejected), out of fold; null where no judge could read the pair
     "agreement.right": pl.Float64(),  # P(the label is right), 0 to 1; null where the judge is not better than a coin
-    "agreement.fold": pl.Int64(),  # rows of one fold were judged by one judge, which learnt from the other folds
+    "agreement.fold": pl.Int64(),  # of the first draw: its judge learnt from the other folds
 }
 Float = NDArray[np.float64]
 SURE: float = 0.99
@@ -54,6 +55,9 @@ class Config(AnnotatorConfig):
     """`linear`: hashed features, seconds on a laptop; `model`: the reward model of `train`, trained once a fold."""
     folds: int = 5
     """At least 2."""
+    repeats: int = 4
+    """How often the folds are drawn anew, at least 1; a row's margin is the mean. One draw leaves a fifth of the rows unlearnt; with
+    four, wrong labels rank above what the same judge's own loss says of them (EXPERIMENTS.md). `model` trains folds * repeats times."""
     seed: int = 0
     """Draws the folds."""
     transfer: tuple[str, ...] = ()
@@ -83,26 +87,35 @@ def fit(rows_N: pl.DataFrame, config: Config) -> pl.DataFrame:
     # Sides as a repair would leave them: a control token on one side would teach the judge nothing else.
     sides = (cut(pl.col(side)) for side in ("chosen", "rejected"))
     pairs = [_pair(*cells) for cells in rows_N[order_N].select("prompt", *sides).iter_rows()]
-    fold_N = folds_of([pair.prompt for pair in pairs], rows_N["near.prompt_cluster"].gather(order_N), config)
+    prompts, cluster_N = [pair.prompt for pair in pairs], rows_N["near.prompt_cluster"].gather(order_N)
+    fold_RN = [folds_of(prompts, cluster_N, config, repeat) for repeat in range(config.repeats)]
     learns_N = learns_N[order_N]
     made = judges.trained(pairs, config.train) if config.judge == "model" else judges.linear(pairs, config.linear)
-    margin_N = np.full(len(pairs), np.nan)
-    for fold in range(config.folds):
-        learnt, judged = np.flatnonzero(learns_N & (fold_N != fold)), np.flatnonzero(fold_N == fold)
-        if learnt.size and judged.size:
-            margin_N[judged] = made(learnt, judged)
+    margin_N = np.mean([_margins(made, learns_N, fold_N, config) for fold_N in fold_RN], axis=0)
     right_N = _right(margin_N, rows_N["source"].gather(order_N).cast(pl.String), config)
     back_N = np.argsort(order_N)
     return pl.DataFrame(
         {
             "agreement.margin": pl.Series(margin_N[back_N]).fill_nan(None),
             "agreement.right": pl.Series(right_N[back_N]).fill_nan(None),
-            "agreement.fold": pl.Series(fold_N[back_N], dtype=pl.Int64),
+            "agreement.fold": pl.Series(fold_RN[0][back_N], dtype=pl.Int64),
         }
     )
 
 
-def folds_of(prompts: Sequence[Sequence[Message]], cluster_N: pl.Series, config: Config) -> NDArray[np.int64]:
+def _margins(made: judges.Judge, learns_N: NDArray[np.bool_], fold_N: NDArray[np.int64], config: Config) -> Float:
+    """Margins by one draw of the folds; NaN where nothing could be learnt or read."""
+    margin_N = np.full(len(fold_N), np.nan)
+    for fold in range(config.folds):
+        learnt, judged = np.flatnonzero(learns_N & (fold_N != fold)), np.flatnonzero(fold_N == fold)
+        if learnt.size and judged.size:
+            margin_N[judged] = made(learnt, judged)
+    return margin_N
+
+
+def folds_of(
+    prompts: Sequence[Sequence[Message]], cluster_N: pl.Series, config: Config, repeat: int = 0
+) -> NDArray[np.int64]:
     """Fold of each row; rows of one cluster, or of one prompt where it has no cluster, share a fold.
 
     A hash of the seed and of the cluster's smallest prompt: which other rows are there moves no cluster to another fold.
@@ -111,7 +124,7 @@ def folds_of(prompts: Sequence[Sequence[Message]], cluster_N: pl.Series, config:
     frame = pl.DataFrame({"text": texts, "cluster": cluster_N})
     joint = pl.when(pl.col("cluster").is_null()).then(pl.col("text")).otherwise(pl.col("text").min().over("cluster"))
     names: list[str] = frame.select(joint.alias("name"))["name"].to_list()
-    places = {name: _place(name, config) for name in set(names)}
+    places = {name: _place(name, config, repeat) for name in set(names)}
     return np.fromiter((places[name] for name in names), np.int64, len(names))
 
 
@@ -144,6 +157,7 @@ def _check(rows_N: pl.DataFrame, config: Config) -> NDArray[np.bool_]:
             config.folds >= 2,
             f"folds is {config.folds}; at least 2 are needed, or a pair would be judged by what saw it",
         ),
+        (config.repeats >= 1, f"repeats is {config.repeats}; it must be at least 1"),
         (0 < config.surest <= 1, f"surest is {config.surest}; it must be above 0 and at most 1"),
         (config.least_rows >= 1, f"least_rows is {config.least_rows}; it must be at least 1"),
     )
@@ -182,8 +196,9 @@ def _key(prompt: Sequence[Message]) -> str:
     return "\x1e".join(f"{turn.role}\x1f{' '.join(turn.content.casefold().split())}" for turn in prompt)
 
 
-def _place(name: str, config: Config) -> int:
-    text = f"{config.seed}\x1d{name}".encode("utf-8", "surrogatepass")
+def _place(name: str, config: Config, repeat: int) -> int:
+    draw = f"{config.seed}\x1d{name}" + (f"\x1d{repeat}" if repeat else "")
+    text = draw.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) % config.folds
 
 

@@ -69,7 +69,8 @@ def test_no_judge_sees_a_pair_or_its_twin(monkeypatch):
     spy = Spy(monkeypatch)
     cluster = [k // 3 if k < 30 else None for k in range(60)]
     out = agreement.fit(small(cluster=cluster), agreement.Config())
-    assert sorted(row for _, judged in spy.calls for row in judged) == list(range(60))
+    assert sorted(row for _, judged in spy.calls for row in judged) == sorted(4 * list(range(60)))
+    assert len({frozenset(judged) for _, judged in spy.calls}) > 5, "the folds are drawn anew"
     for learnt, judged in spy.calls:
         assert not {cluster[k] for k in learnt} & {cluster[k] for k in judged} - {None}
         assert learnt | judged == set(range(60))
@@ -90,7 +91,7 @@ def test_transfer_sources_are_judged_and_never_learnt_from(monkeypatch):
     for learnt, judged in spy.calls:
         assert learnt <= set(range(60))
         assert learnt == set(range(60)) - judged, "the rows of the judged prompts in the other source stay unseen"
-    assert sorted(row for _, judged in spy.calls for row in judged) == list(range(120))
+    assert sorted(row for _, judged in spy.calls for row in judged) == sorted(4 * list(range(120)))
 
 
 def test_neither_the_order_nor_other_rows_move_anything():
