@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from skyloom.core.errors import BadInput, BadRow
 from skyloom.core.records import Message, Raw
+from skyloom.core.text.digests import digests
 from skyloom.reward.annotate.control_tokens import cut
-from skyloom.reward.annotate.exact_duplicates import folded
 from skyloom.reward.records import Pair, check_prompt
 from skyloom.reward.sources import hh_rlhf, pairs_file, rmb, skywork_80k
 from skyloom.reward.world import defects
@@ -94,9 +94,10 @@ def test_cut_is_a_prefix_without_tokens_and_idempotent(left, right):
 
 
 @given(TEXT)
-def test_folding_is_idempotent_and_blind_to_white_space(text):
-    assert folded(folded(text)) == folded(text)
-    assert folded(f"  {text}\n".replace(" ", "\t ")) == folded(text)
+def test_digests_are_blind_to_case_and_white_space(text):
+    one, other = digests([text, f"  {text}\n".replace(" ", "\t ")])
+    assert tuple(one) == tuple(other)
+    assert tuple(digests([text.casefold()])[0]) == tuple(one)
 
 
 @given(st.builds(Sides, TEXT, TEXT, TEXT), st.builds(Sides, TEXT, TEXT, TEXT))
