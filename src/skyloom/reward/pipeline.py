@@ -251,6 +251,8 @@ def _refuse_own_benchmark(config: RewardConfig) -> None:
     """A model that was trained on a benchmark's file may not be reported on that file."""
     trained = {content_of(path) for path in source_inputs([source for source in config.collect if source.as_train])}
     for path in _inputs(config.evaluate):
+        if not path.exists():
+            raise BadInput(f"evaluate: {path}: no such file; --set evaluate.path=FILE names the benchmark's file")
         if content_of(path) in trained:
             raise BadInput(f"{path}: is trained on (as_train), so nothing is reported on it; evaluate on other data")
 

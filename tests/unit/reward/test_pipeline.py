@@ -7,7 +7,7 @@ import pytest
 
 from skyloom.core.errors import BadInput
 from skyloom.core.run import open_run
-from skyloom.recipes.reward import skywork_reward
+from skyloom.recipes.reward import skywork_reward, skywork_v01
 from skyloom.reward import pipeline
 from skyloom.reward.annotate import contamination
 from skyloom.reward.evals import held_out, reward_bench
@@ -68,3 +68,11 @@ def test_held_out_pairs_cannot_decontaminate(tmp_path):
         collected = pipeline.collect_step(config, run)
         with pytest.raises(BadInput, match="needs a benchmark"):
             pipeline.curate_step(config, run, collected)
+
+
+def test_a_benchmark_that_is_not_there_is_told_before_any_download(tmp_path):
+    with (
+        open_run("x", skywork_v01.config(), tmp_path / "run", 0) as run,
+        pytest.raises(BadInput, match="evaluate.path=FILE"),
+    ):
+        pipeline.run(skywork_v01.config(), run)
