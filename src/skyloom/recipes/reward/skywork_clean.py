@@ -11,19 +11,12 @@ Run      skyloom run skywork_clean --smoke
 
 from skyloom.core.config import PluginConfig
 from skyloom.recipes.reward import _skywork as skywork
+from skyloom.recipes.reward._cleaning import cleaning
 from skyloom.reward.annotate import agreement as agreement_of
-from skyloom.reward.annotate import contamination as find_contamination
-from skyloom.reward.annotate import control_tokens as find_control_tokens
-from skyloom.reward.annotate import exact_duplicates as find_duplicates
-from skyloom.reward.annotate import near_duplicates as find_near
 from skyloom.reward.annotate import offsets
 from skyloom.reward.annotate import shortcuts as find_shortcuts
 from skyloom.reward.decide import (
     agreement,
-    contamination,
-    control_tokens,
-    duplicates,
-    near_duplicates,
     shortcuts,
     top_k,
     wildguard,
@@ -53,7 +46,7 @@ def smoke_learnt() -> RewardConfig:
 
 def _chain() -> tuple[PluginConfig, ...]:
     """Cleaning first, so that the ranked places go to clean pairs; the judge comes last, on what is left."""
-    return (*_cleaning(), *skywork.selection(), *_gates())
+    return (*cleaning(), *skywork.selection(), *_gates())
 
 
 def _learnt_chain() -> tuple[PluginConfig, ...]:
@@ -62,20 +55,7 @@ def _learnt_chain() -> tuple[PluginConfig, ...]:
     ranked = (offsets.Config(sources=skywork.MAGPIE, reference="magpie_pro31"), top_k.Config(
         sources=skywork.MAGPIE, share=skywork.OTHER_SHARE, shares=skywork.SHARES, learnt=True
     ))  # fmt: skip
-    return (*_cleaning(), *skywork.ties(), *judged, *ranked, *_gates())
-
-
-def _cleaning() -> tuple[PluginConfig, ...]:
-    return (
-        find_control_tokens.Config(),
-        control_tokens.Config(),
-        find_duplicates.Config(),
-        duplicates.Config(),
-        find_near.Config(),
-        near_duplicates.Config(),
-        find_contamination.Config(),
-        contamination.Config(),
-    )
+    return (*cleaning(), *skywork.ties(), *judged, *ranked, *_gates())
 
 
 def _gates() -> tuple[PluginConfig, ...]:

@@ -15,14 +15,11 @@ from pathlib import Path
 from skyloom.core.config import PluginConfig
 from skyloom.core.llm.config import BackboneConfig
 from skyloom.core.optim import TrainerConfig
+from skyloom.recipes.reward._cleaning import cleaning
 from skyloom.reward.annotate import agreement as find_agreement
-from skyloom.reward.annotate import contamination as find_contamination
-from skyloom.reward.annotate import control_tokens as find_control_tokens
-from skyloom.reward.annotate import exact_duplicates as find_duplicates
 from skyloom.reward.annotate import length as find_length
-from skyloom.reward.annotate import near_duplicates as find_near
 from skyloom.reward.annotate import scores as find_scores
-from skyloom.reward.decide import agreement, contamination, control_tokens, duplicates, length, near_duplicates, top_k
+from skyloom.reward.decide import agreement, length, top_k
 from skyloom.reward.evals import reward_bench
 from skyloom.reward.settings import RewardConfig, TrainConfig
 from skyloom.reward.sources import skywork_80k, world
@@ -100,14 +97,7 @@ def smoke() -> RewardConfig:
 def _chain(max_ratio: float = 0.0) -> tuple[PluginConfig, ...]:
     """Control tokens, exact and near duplicates, benchmark leaks, length."""
     return (
-        find_control_tokens.Config(),
-        control_tokens.Config(),
-        find_duplicates.Config(),
-        duplicates.Config(),
-        find_near.Config(),
-        near_duplicates.Config(),
-        find_contamination.Config(),
-        contamination.Config(),
+        *cleaning(),
         find_length.Config(),
         length.Config(max_ratio=max_ratio),
     )
