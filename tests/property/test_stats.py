@@ -1,5 +1,6 @@
 """What must hold of every interval, test and rating, whatever the data."""
 
+import itertools
 import math
 
 import numpy as np
@@ -140,3 +141,56 @@ def test_more_of_the_same_games_keeps_ratings_and_narrows_intervals(table, times
 def test_a_prior_pulls_towards_the_mean(table, prior_draws):
     free, pulled = stats.bradley_terry(table), stats.bradley_terry(table, prior_draws=prior_draws)
     assert np.ptp(pulled.rating_P) <= np.ptp(free.rating_P) + 1e-9
+
+
+REPLIES = st.lists(st.tuples(st.sampled_from([-2.0, -0.5, 0.0, 0.25, 1.0]), st.floats(-5, 5)), min_size=1, max_size=7)
+
+
+@quick
+@given(REPLIES)
+def test_best_of_n_equals_enumeration(replies):
+    """Every subset of size n, the mean gold of those that share its top score, averaged over subsets."""
+    ours = stats.best_of_n(*np.array(replies).T)
+    for n in range(1, len(replies) + 1):
+        tops = []
+        for drawn in itertools.combinations(replies, n):
+            best = max(score for score, _ in drawn)
+            tops.append(np.mean([gold for score, gold in drawn if score == best]))
+        assert math.isclose(ours[n - 1], float(np.mean(tops)), rel_tol=1e-9, abs_tol=1e-9)
+
+
+@quick
+@given(REPLIES, st.randoms(use_true_random=False))
+def test_best_of_n_laws(replies, shuffler):
+    score, gold = np.array(replies).T
+    ours, oracle = stats.best_of_n(score, gold), stats.best_of_n(gold, gold)
+    assert math.isclose(ours[0], gold.mean(), rel_tol=1e-9, abs_tol=1e-9)  # one draw: the scorer does not matter
+    assert (ours <= oracle + 1e-9).all()
+    assert (np.diff(oracle) >= -1e-9).all()
+    assert math.isclose(oracle[-1], gold.max(), rel_tol=1e-9, abs_tol=1e-9)
+    mixed = shuffler.sample(replies, len(replies))
+    np.testing.assert_allclose(stats.best_of_n(*np.array(mixed).T), ours, atol=1e-9)
+    np.testing.assert_allclose(stats.best_of_n(3 * score + 7, gold), ours, atol=1e-9)  # order alone counts
+
+
+OUTCOMES = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1)), min_size=2, max_size=40)
+
+
+@quick
+@given(OUTCOMES, st.sampled_from(["count", "width"]), st.integers(1, 20), st.randoms(use_true_random=False))
+def test_ece_lies_between_the_mean_gap_and_the_mean_absolute_gap(rows, binning, bins, shuffler):
+    """One bin gives |mean gap|, a bin for each row the mean |gap|; the order of the rows does not matter."""
+    sure, hit = np.array(rows).T
+
+    def call(sure, hit):
+        return stats.ece(sure, hit, np.random.default_rng(0), bins=bins, binning=binning, resamples=50)
+
+    ours = call(sure, hit)
+    assert abs((hit - sure).mean()) - 1e-12 <= ours.value <= np.abs(hit - sure).mean() + 1e-12
+    assert 0 <= ours.low <= ours.value <= ours.high
+    mixed = shuffler.sample(rows, len(rows))
+    assert math.isclose(call(*np.array(mixed).T).value, ours.value, abs_tol=1e-12)
+    if bins == 1:
+        assert math.isclose(ours.value, abs((hit - sure).mean()), abs_tol=1e-12)
+    floor = stats.ece_floor(sure, np.random.default_rng(0), bins=bins, binning=binning, resamples=50)
+    assert 0 <= floor.low <= floor.high <= 1

@@ -1,17 +1,19 @@
-"""`skyloom reward curate | train | eval | score`: the pieces of the reward loop on files of your own.
+"""`skyloom reward curate | train`: the reward loop on files of your own; reward_model.py has what is done with a trained model.
 
 Run   skyloom reward train --data PATH --source hh_rlhf --as-train --model tiny --out runs/hh
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
+from skyloom.app.output import estimate_lines, say
 from skyloom.app.reward_data import app as data_app
+from skyloom.app.reward_model import app as model_app
+from skyloom.app.reward_serve import app as serve_app
 from skyloom.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
     from skyloom.reward.settings import RewardConfig
 
 app = typer.Typer(help="Preference pairs: curate, train a reward model, evaluate, score.", no_args_is_help=True)
-app.add_typer(data_app)
+for part in (data_app, model_app, serve_app):
+    app.add_typer(part)
 
-Data = Annotated[Path, typer.Option("--data", help="A file or folder of preference pairs.")]
 Datas = Annotated[
     list[str],
     typer.Option(
@@ -41,7 +43,6 @@ Source = Annotated[
 ]
 AsTrain = Annotated[bool, typer.Option("--as-train", help="Train on a test split on purpose; noted in the manifest.")]
 Model = Annotated[str, typer.Option("--model", help="tiny, a Hugging Face name, a local directory or a .gguf file.")]
-Trained = Annotated[Path, typer.Option("--model", help="The `model` folder of a training step.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Run directory; without it runs/<name>-<fingerprint>.")]
 MaxRows = Annotated[int, typer.Option("--max-rows", help="Read so many rows at most; 0 reads all.")]
 Epochs = Annotated[int, typer.Option("--epochs", help="Passes over the pairs.")]
@@ -74,14 +75,14 @@ def curate(
     from skyloom.core.run import open_run
     from skyloom.reward.pipeline import collect_step, curate_step
 
-    sources = _sources(data, source, as_train, max_rows)
+    sources = pair_sources(data, source, as_train, max_rows)
     config = _config(sources, "tiny", 1, index, benchmark, settings)
     with open_run("reward.curate", config, out, config.seed) as run:
         curate_step(config, run, collect_step(config, run))
         page = render(run.path)
         _tell(run, None, as_json)
         if not as_json:
-            _say([f"report: {page}"])
+            say([f"report: {page}"])
 
 
 @app.command()
@@ -103,7 +104,7 @@ def train(
     from skyloom.core.run import open_run
     from skyloom.reward.pipeline import run as run_all
 
-    sources = _sources(data, source, as_train, max_rows)
+    sources = pair_sources(data, source, as_train, max_rows)
     config = _config(sources, model, epochs, index, benchmark, settings)
     with open_run("reward.train", config, out, config.seed) as run:
         evaluation = run_all(config, run)
@@ -111,81 +112,7 @@ def train(
         _tell(run, evaluation, as_json)
 
 
-@app.command("eval")
-def evaluate(
-    model: Trained,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="RewardBench's file; without it the preference world.")
-    ] = None,
-    max_length: Annotated[
-        int, typer.Option("--max-length", help="Longest input in tokens; 0: the model's own limit.")
-    ] = 0,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for results.json, tables.json, plots.json.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Score RewardBench's sections with a trained model, beside the null baselines."""
-    from skyloom.app.output import print_json
-    from skyloom.core.metrics import write_evaluation
-    from skyloom.core.rng import stream
-    from skyloom.reward.evals import reward_bench
-    from skyloom.reward.pipeline import score_items
-
-    config = reward_bench.Config(path=data)
-    items = reward_bench.items(config)
-    loaded, tokenizer, settings = _load(model, max_length)
-    scores_N2 = score_items(loaded, tokenizer, items, settings)
-    report = reward_bench.report(items, scores_N2, stream(0, "evaluate"))
-    if out is not None:
-        write_evaluation(out, *report)
-    unscored = int((scores_N2 != scores_N2).any(axis=1).sum())
-    if as_json:
-        print_json({"items": len(items), "unscored": unscored, **report.evaluation.to_json()})
-    else:
-        _say([f"{len(items):,} pairs, {unscored:,} of them too long or not encodable (counted as wrong)"])
-        _say(_estimates(report.evaluation))
-
-
-@app.command()
-def score(
-    model: Trained,
-    data: Data,
-    source: Source = "",
-    max_rows: MaxRows = 0,
-    max_length: Annotated[
-        int, typer.Option("--max-length", help="Longest input in tokens; 0: the model's own limit.")
-    ] = 0,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="JSONL: file, row, chosen, rejected; without it only a summary.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Score both sides of every pair of a file."""
-    from skyloom.app.output import print_json
-    from skyloom.core import store
-    from skyloom.core.stats import wilson
-    from skyloom.reward.evals._scoring import item_of, wins
-    from skyloom.reward.pipeline import score_items
-
-    places, pairs, rejected = _read(_source(str(data), source, as_train=True, max_rows=max_rows))
-    items = [item_of(pair, str(k)) for k, pair in enumerate(pairs)]
-    loaded, tokenizer, settings = _load(model, max_length)
-    scores_N2 = score_items(loaded, tokenizer, items, settings)
-    right = wilson(int(wins(items, scores_N2).sum()), len(items))
-    unscored = int((scores_N2 != scores_N2).any(axis=1).sum())
-    if out is not None:
-        rows = zip(places, scores_N2.tolist(), strict=True)
-        store.write_jsonl(
-            out, [{"file": f, "row": r, "chosen": _number(c), "rejected": _number(j)} for (f, r), (c, j) in rows]
-        )
-    if as_json:
-        counts = {"pairs": len(items), "rejected": rejected, "unscored": unscored}
-        print_json({**counts, "chosen_above_rejected": right._asdict()})
-    else:
-        _say([f"{len(items):,} pairs scored, {rejected:,} rows rejected, {unscored:,} pairs too long or not encodable"])
-        _say([f"chosen above rejected: {right.value:.1%} [{right.low:.1%}, {right.high:.1%}], n={right.n:,}"])
-
-
-def _sources(data: Sequence[str], name: str, as_train: bool, max_rows: int) -> "tuple[SourceConfig, ...]":
+def pair_sources(data: Sequence[str], name: str, as_train: bool, max_rows: int) -> "tuple[SourceConfig, ...]":
     """A config for each `PATH` or `SOURCE=PATH`; a plug-in that stands twice gets numbered labels."""
     from skyloom.core import registry
 
@@ -194,7 +121,7 @@ def _sources(data: Sequence[str], name: str, as_train: bool, max_rows: int) -> "
     for text in data:
         own, _, path = text.partition("=")
         chosen, path = (own, path) if own in known else (name, text)
-        found.append(_source(path, chosen, as_train, max_rows))
+        found.append(pair_source(path, chosen, as_train, max_rows))
     plugins = [registry.plugin_of(each).name for each in found]
     return tuple(
         replace(each, label=f"{plugin}-{plugins[: k + 1].count(plugin)}") if plugins.count(plugin) > 1 else each
@@ -202,7 +129,7 @@ def _sources(data: Sequence[str], name: str, as_train: bool, max_rows: int) -> "
     )
 
 
-def _source(text: str, name: str, as_train: bool, max_rows: int) -> "SourceConfig":
+def pair_source(text: str, name: str, as_train: bool, max_rows: int) -> "SourceConfig":
     """The source plug-in's config; raises BadInput where it does not read files or cannot be guessed."""
     from skyloom.core import registry
     from skyloom.reward.sources._files import FilesConfig
@@ -306,42 +233,6 @@ def _chain(index: Path | None, benchmarks: bool) -> "tuple[PluginConfig, ...]":
     return (*looks, *repaired, *copies, *repeated, *leaks)
 
 
-def _load(
-    folder: Path, max_length: int
-) -> tuple[Any, Any, Any]:  # Any: RewardModel, tokenizer, TrainConfig; no torch import here
-    from skyloom.core.llm.config import BackboneConfig
-    from skyloom.reward.model import load_reward_model
-    from skyloom.reward.settings import TrainConfig
-
-    loaded, tokenizer = load_reward_model(folder)
-    limit = max_length or int(loaded.backbone.config.max_position_embeddings)
-    backbone = BackboneConfig(model=str(folder), max_length=limit)
-    return loaded, tokenizer, replace(TrainConfig(), backbone=backbone, budget=max(8192, 2 * limit))
-
-
-def _read(config: "SourceConfig") -> tuple[list[tuple[str, int]], list[Any], int]:  # Any: Pair
-    """(file and row of each pair, the pairs, rejected rows)."""
-    from skyloom.core import registry
-    from skyloom.core.errors import BadRow
-    from skyloom.core.records import Reject
-
-    module: Any = registry.module_of(config)  # Any: as above
-    places: list[tuple[str, int]] = []
-    pairs: list[Any] = []
-    rejected = 0
-    for raw in module.rows(config, 0):
-        try:
-            if isinstance(raw, Reject):
-                raise BadRow(raw.field, raw.reason)
-            pairs.append(module.to_record(raw.data))
-            places.append((raw.file, raw.row))
-        except BadRow:
-            rejected += 1
-    if not pairs:
-        raise BadInput(f"no usable pair, {rejected:,} rows rejected")
-    return places, pairs, rejected
-
-
 def _tell(run: "Run", evaluation: "Evaluation | None", as_json: bool) -> None:
     """What a run did, in counts: rows read, rejected, kept, trained, and the accuracy."""
     from skyloom.app.output import print_json
@@ -369,14 +260,8 @@ def _tell(run: "Run", evaluation: "Evaluation | None", as_json: bool) -> None:
             f"trained: {counts['trained']:,} pairs, {counts['valid']:,} for validation, {counts['held_out']:,} held out"
         )
         lines += [f"  left out {count:,}: {reason}" for reason, count in counts["left_out"].items()]
-        lines += _estimates(evaluation)
-    _say([*lines, f"run: {run.path}"])
-
-
-def _estimates(evaluation: "Evaluation") -> list[str]:
-    named = [("", evaluation.headline), *(("null baseline ", each) for each in evaluation.baselines)]
-    named += [("  ", each) for each in evaluation.others]
-    return [f"{lead}{e.name}: {e.value:.1%} [{e.low:.1%}, {e.high:.1%}], n={e.n:,} ({e.method})" for lead, e in named]
+        lines += estimate_lines(evaluation)
+    say([*lines, f"run: {run.path}"])
 
 
 def _json(path: Path) -> Any:  # Any: JSON that a step wrote
@@ -384,11 +269,3 @@ def _json(path: Path) -> Any:  # Any: JSON that a step wrote
     from skyloom.core.store import read_json_rows
 
     return next(raw.data for raw in read_json_rows(path) if isinstance(raw, Raw))
-
-
-def _number(value: float) -> float | None:
-    return value if value == value else None  # NaN: could not be scored
-
-
-def _say(lines: Iterable[str]) -> None:
-    Console(highlight=False, markup=False, soft_wrap=True).print("\n".join(lines))

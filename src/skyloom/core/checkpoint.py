@@ -1,6 +1,6 @@
 """Checkpoints: everything that an interrupted training run needs to go on, written whole or not at all.
 
-Layout   DIR/step-00000120/{model,optimizer}.safetensors + state.json (step, score, cursor, owner, file sizes)
+Layout   DIR/step-00000120/{model,optimizer}.safetensors + state.json (step, score, cursor, owner, stored, file sizes)
 Formula  write into a hidden temporary directory, fsync, rename; a directory counts when its state.json lists its files at
          their true sizes, so a torn or foreign one is passed over. Nothing is ever unpickled.
 Flow     collect -> curate -> [train] -> evaluate -> report; `Trainer` calls it, loops read `best`
@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from skyloom.core import store
+from skyloom.core import distributed, store
 from skyloom.core.config import JSON
 from skyloom.core.errors import BadInput, FailedWork
 
@@ -52,23 +52,29 @@ def save(
 ) -> Path:
     """Write a checkpoint atomically, then remove all but the newest `keep` and the best-scored one.
 
-    The earliest of equal scores is the best. Returns the checkpoint's directory; raises FailedWork when the disk refuses.
+    Under several processes all call it, the main one writes, and all wait for it. The earliest of equal scores is the best.
+    Returns the checkpoint's directory; raises FailedWork when the disk refuses: the earlier checkpoints stay as they were.
     """
     final = folder / f"step-{position.step:08d}"
     part = folder / f".{final.name}.part"
     try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
+        if distributed.is_main():
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
         _write_tensors(part / _MODEL, _model_tensors(model))
         _write_tensors(part / _OPTIMIZER, _optimizer_tensors(model, optimizer))
-    except (OSError, SafetensorError) as error:
+        if distributed.is_main():
+            _write_state(part, position, _stored(model))
+            shutil.rmtree(final, ignore_errors=True)  # a torn one: a whole one would have been resumed from
+            store.publish(part, final)
+            prune(folder, keep)
+    except (OSError, SafetensorError, FailedWork) as error:
+        shutil.rmtree(part, ignore_errors=True)  # gives its space back
         raise FailedWork(
-            f"{final}: checkpoint not written ({error}); free space, then run the same command again"
+            f"{final}: checkpoint not written ({_reason(error)}); earlier ones stand: free space, then run the same "
+            "command again"
         ) from error
-    _write_state(part, position)
-    shutil.rmtree(final, ignore_errors=True)  # a torn one: a whole one would have been resumed from
-    store.publish(part, final)
-    prune(folder, keep)
+    distributed.gather(None)
     return final
 
 
@@ -107,7 +113,7 @@ def restore(found: Found, model: nn.Module, optimizer: torch.optim.Optimizer | N
         raise BadInput(f"{found.path}: belongs to a model of another shape; choose another output directory")
     with torch.no_grad():
         for name, value in own.items():
-            value.copy_(tensors[name])
+            value.copy_(distributed.sharded_like(tensors[name], value))
     if optimizer is not None:
         _restore_optimizer(model, optimizer, moments)
 
@@ -124,17 +130,24 @@ def prune(folder: Path, keep: int) -> None:
 
 
 def _model_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Every parameter once (tied ones under their first name) and every buffer that the model itself would save."""
-    kept = model.state_dict(keep_vars=True)
+    """Every parameter that is trained, once (tied ones under their first name), and every buffer that the model would save."""
+    kept = model.state_dict(keep_vars=True)  # of a sharded model it also puts the shards in place of gathered weights
+    trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
     buffers = {name: value for name, value in model.named_buffers() if name in kept}
-    return {name: value.detach().contiguous() for name, value in [*model.named_parameters(), *buffers.items()]}
+    return {name: value.detach() for name, value in [*trained.items(), *buffers.items()]}
+
+
+def _stored(model: nn.Module) -> str:
+    """What the file of the model holds, for state.json."""
+    every_one = all(parameter.requires_grad for parameter in model.parameters())
+    return "parameters and buffers" if every_one else "trainable parameters and buffers"
 
 
 def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer | None) -> dict[str, Tensor]:
     if optimizer is None:
         return {}
     return {
-        f"{name}/{key}": value.detach().contiguous()
+        f"{name}/{key}": value.detach()
         for name, parameter in model.named_parameters()
         for key, value in optimizer.state.get(parameter, {}).items()
         if isinstance(value, Tensor)
@@ -147,22 +160,37 @@ def _restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, momen
         name, _, key = full_name.rpartition("/")
         parameter = named[name]
         # A fresh tensor, not the mapped file's memory: its alignment, hence the kernels' rounding, is the usual one.
-        place = parameter.device if value.dim() else value.device
-        optimizer.state[parameter][key] = value.to(place, copy=True)
+        fresh = value.clone()
+        moment = distributed.sharded_like(fresh, parameter) if value.dim() else fresh.to(parameter.device)
+        optimizer.state[parameter][key] = moment
 
 
 def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    save_file(tensors, path)
-    store.fsync_path(path)
+    """One file, written by the main process; sharded tensors are gathered one at a time and dropped elsewhere."""
+    whole: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        gathered = distributed.whole(value)
+        if distributed.is_main():
+            whole[name] = (gathered if gathered is value else gathered.cpu()).contiguous()
+    if distributed.is_main():
+        save_file(whole, path)
+        store.fsync_path(path)
 
 
-def _write_state(part: Path, position: Position) -> None:
+def _reason(error: Exception) -> str:
+    """The cause in one line, without the remedy that `store` adds."""
+    cause = error.__cause__ if isinstance(error, FailedWork) else error
+    return next(iter(str(cause or error).splitlines()), type(error).__name__)
+
+
+def _write_state(part: Path, position: Position, stored: str) -> None:
     sizes = {name: (part / name).stat().st_size for name in (_MODEL, _OPTIMIZER)}
     state = {
         "step": position.step,
         "owner": position.owner,
         "score": position.score,
         "cursor": dict(position.cursor),
+        "stored": stored,
         "sizes": sizes,
     }
     store.write_json(part / _STATE, state)

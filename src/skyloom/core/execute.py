@@ -55,7 +55,7 @@ def _run_inline(work: Callable[[T], U], items: Sequence[T], workers: int) -> Ite
 
 
 def _run_processes(work: Callable[[T], U], items: Sequence[T], workers: int) -> Iterator[U]:
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker)
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=start_worker)
     waiting: deque[Future[U]] = deque()
     rest = iter(items)
     try:
@@ -73,7 +73,7 @@ def _run_processes(work: Callable[[T], U], items: Sequence[T], workers: int) -> 
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
     """End a worker at once on Ctrl-C, and when its parent was killed: it would wait for ever, or write into the folder of the
     run that resumes. Whatever it was writing is a partial file that nobody takes for a whole one."""
 

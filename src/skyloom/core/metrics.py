@@ -8,8 +8,10 @@ Flow  train writes metrics.jsonl through MetricLog; evaluate returns an Evaluati
 Run   write_evaluation(folder, Evaluation(headline=Estimate.of("accuracy", wilson(71, 100)), baselines=...), tables)
 """
 
+import errno
 import json
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -293,8 +295,10 @@ class MetricLog:
                     f"{self.path}: {name} is {value} at step {step}: training diverged; lower the learning rate"
                 )
         try:
+            line = _line(step, plain)
             with self.path.open("ab", buffering=0) as file:
-                file.write(_line(step, plain))
+                if file.write(line) != len(line):  # a full disk may take half a line without an error
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise FailedWork(f"cannot write {self.path}: {error.strerror or error}") from error
         self._last = step

@@ -43,6 +43,9 @@ class TrainerConfig(Config):
     """Newest checkpoints that stay on disk, at least 1; the best-scored one stays besides."""
     threads: int = 0
     """torch threads inside one operation; 0 leaves torch's own choice. Exact resume holds for one thread count."""
+    processes: int = field(default=1, metadata=NOT_KEYED)
+    """Processes that hold one share each of the model (FSDP2), where the loop supports more than 1; results are those of one
+    process up to rounding, and a run may be resumed with another number."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of the forward pass: bfloat16 runs under autocast, the weights keep their own type."""
     device: Literal["auto", "cpu", "cuda"] = "cpu"
@@ -61,6 +64,7 @@ class TrainerConfig(Config):
             ("checkpoint_every", self.checkpoint_every >= 1, "at least 1"),
             ("keep", self.keep >= 1, "at least 1"),
             ("threads", self.threads >= 0, "0 (torch's choice) or more"),
+            ("processes", self.processes >= 1, "at least 1"),
         )
         for name, holds, rule in rules:
             if not holds:

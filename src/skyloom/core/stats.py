@@ -420,3 +420,125 @@ def _rescale(
         covariance_PP=shift_PP @ ratings.covariance_PP @ shift_PP.T,
         method=method,
     )
+
+
+def ece(
+    confidence_N: ArrayLike,
+    right_N: ArrayLike,
+    rng: np.random.Generator,
+    *,
+    bins: int = 15,
+    binning: Literal["count", "width"] = "count",
+    cluster_N: ArrayLike | None = None,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """Expected calibration error, 0 to 1: how far stated confidence and the share right lie apart, on average over bins.
+
+    Σ_b n_b/N |share right in b - mean confidence in b| = Σ_b |Σ_(n in b) (right - confidence)| / N: Naeini et al. 2015.
+    Bins of equal count, equal confidences together (default: a pair's confidence starts at ½, so half of the bins of equal
+    width, Guo et al. 2017, would be empty). `right_N` is 0 to 1. Basic bootstrap (Davison & Hinkley 1997, 5.2) with the bins
+    held fixed, of clusters where `cluster_N` labels them; cut at 0. Noise only adds, so a calibrated model reads above 0 and
+    its interval often misses 0: whether there is miscalibration is told by `ece_floor`, how much by the interval. Raises
+    BadInput for values outside 0 to 1 or below two units.
+    """
+    sure_N, hit_N = _probabilities(confidence_N, right_N)
+    unit_N = np.arange(len(sure_N)) if cluster_N is None else np.unique(np.asarray(cluster_N), return_inverse=True)[1]
+    if len(unit_N) != len(sure_N) or unit_N.max() == 0:
+        raise BadInput("an ECE needs one cluster label for each value, and at least two clusters")
+    units, bin_N = int(unit_N.max()) + 1, _bins(sure_N, bins, binning)
+    excess_CB = np.bincount(unit_N * bins + bin_N, hit_N - sure_N, units * bins).reshape(units, bins)
+    size_C = np.bincount(unit_N, minlength=units).astype(np.float64)
+    drawn: list[np.ndarray] = []
+    for index in _draws(units, resamples, rng):
+        row_R = np.arange(len(index))[:, None] * units
+        times_RC = np.bincount((row_R + index).ravel(), minlength=len(index) * units).reshape(len(index), units)
+        drawn.append(np.abs(times_RC @ excess_CB).sum(axis=1) / (times_RC @ size_C))
+    point = float(np.abs(excess_CB.sum(axis=0)).sum() / len(sure_N))
+    high, low = 2 * point - np.quantile(np.concatenate(drawn), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    method = f"basic {'' if cluster_N is None else 'cluster '}bootstrap, {bins} bins of equal {binning}"
+    return Interval(point, min(max(0.0, float(low)), point), max(float(high), point), units, method)
+
+
+def ece_floor(
+    confidence_N: ArrayLike,
+    rng: np.random.Generator,
+    *,
+    bins: int = 15,
+    binning: Literal["count", "width"] = "count",
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """The ECE that a perfectly calibrated model of these confidences reads: its mean and the range that holds 95% of it.
+
+    Outcomes are drawn as the confidences say (consistency resampling, Bröcker & Smith 2007), values as independent. An
+    `ece` above `high` is miscalibration that N can show; one inside is not told from none.
+    """
+    sure_N, _ = _probabilities(confidence_N, np.zeros(len(np.asarray(confidence_N))))
+    member_NB = np.eye(bins)[_bins(sure_N, bins, binning)]
+    rows = max(1, CHUNK // len(sure_N))
+    drawn = [
+        np.abs(((rng.random((min(rows, resamples - start), len(sure_N))) < sure_N) - sure_N) @ member_NB).sum(axis=1)
+        for start in range(0, resamples, rows)
+    ]
+    value_R = np.concatenate(drawn) / len(sure_N)
+    low, high = np.quantile(value_R, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Interval(float(value_R.mean()), float(low), float(high), len(sure_N), "consistency resampling")
+
+
+def brier(
+    confidence_N: ArrayLike,
+    right_N: ArrayLike,
+    rng: np.random.Generator,
+    *,
+    cluster_N: ArrayLike | None = None,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """Mean of (confidence - right)², 0 to 1, lower is better (Brier 1950, half his two-class sum); 0.25 is a coin's.
+
+    BCa bootstrap, of clusters where `cluster_N` labels them. Raises BadInput for values outside 0 to 1.
+    """
+    sure_N, hit_N = _probabilities(confidence_N, right_N)
+    square_N = (sure_N - hit_N) ** 2
+    if cluster_N is None:
+        return bootstrap(square_N, rng, resamples=resamples)
+    return cluster_bootstrap(square_N, cluster_N, rng, resamples=resamples)
+
+
+def best_of_n(score_K: ArrayLike, gold_K: ArrayLike) -> Float[np.ndarray, " K"]:
+    """Expected gold value of the top-scored of n replies drawn without replacement from K, for n = 1 to K.
+
+    Over the distinct scores s ascending, F_s replies score at most s:  Σ_s mean gold at s · [C(F_s, n) - C(F_s', n)] / C(K, n)
+    with s' the score before s; the bracket is the chance that s is the top, and replies that tie for it share. The unbiased
+    estimator of Hilton & Gao 2022 (Measuring Goodhart's law). best_of_n(gold, gold) is the best that any scorer can do. Memory
+    grows with K². Raises BadInput for no replies, lengths that differ, or values that are not finite.
+    """
+    score, gold = np.asarray(score_K, dtype=np.float64), np.asarray(gold_K, dtype=np.float64)
+    if score.ndim != 1 or score.shape != gold.shape or not len(score) or not np.isfinite([score, gold]).all():
+        raise BadInput(f"best of n needs one finite score and gold value a reply, got {score.shape} and {gold.shape}")
+    _, level_K, count_S = np.unique(score, return_inverse=True, return_counts=True)
+    mean_S = np.bincount(level_K, weights=gold) / count_S
+    at_most_S = np.concatenate([[0], np.cumsum(count_S)])
+    drawn_K = np.arange(len(score))
+    # C(F, n) / C(K, n) as the product of (F - i) / (K - i) over i < n: no factorial, so nothing overflows.
+    within_SK = np.cumprod((at_most_S[:, None] - drawn_K).clip(0) / (len(score) - drawn_K), axis=1)
+    return mean_S @ np.diff(within_SK, axis=0)
+
+
+def _probabilities(
+    confidence_N: ArrayLike, right_N: ArrayLike
+) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
+    """Both columns, checked."""
+    sure_N, hit_N = _sample(confidence_N, "confidences"), _sample(right_N, "outcomes")
+    if sure_N.ndim != 1 or sure_N.shape != hit_N.shape:
+        raise BadInput(f"each confidence needs one outcome, got {sure_N.shape} and {hit_N.shape}")
+    if min(sure_N.min(), hit_N.min()) < 0 or max(sure_N.max(), hit_N.max()) > 1:
+        raise BadInput("confidences and outcomes must lie between 0 and 1")
+    return sure_N, hit_N
+
+
+def _bins(confidence_N: Float[np.ndarray, " N"], bins: int, binning: str) -> Int[np.ndarray, " N"]:
+    """The bin of each value; equal values share one, so the order of the rows does not matter."""
+    if bins < 1:
+        raise BadInput(f"a calibration error needs at least one bin, got {bins}")
+    inner = np.linspace(0, 1, bins + 1)[1:-1]
+    edges = inner if binning == "width" else np.quantile(confidence_N, inner)
+    return np.searchsorted(edges, confidence_N, side="right")

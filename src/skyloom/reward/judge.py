@@ -227,20 +227,20 @@ def trained(pairs: Sequence[Pair], config: TrainConfig) -> Judge:
     """The reward model of train.py as the judge: a training from its start for every set of rows to learn from."""
 
     def judge(learnt: Rows, judged: Rows) -> Float:
-        from skyloom.reward.evals._scoring import item_of
-        from skyloom.reward.model import load_reward_model  # torch is needed from here on
-        from skyloom.reward.pipeline import score_items
+        from skyloom.reward.evals._items import item_of
+        from skyloom.reward.evaluate import score_items
+        from skyloom.reward.pipeline import scoring_of
+        from skyloom.reward.score import Scorer  # torch is needed from here on
         from skyloom.reward.train import MODEL, train
 
         one = {"weight": 1.0, "label": 1.0}
         frame = pl.DataFrame([{**to_row(pairs[int(k)]), **one} for k in learnt], infer_schema_length=None)
         with tempfile.TemporaryDirectory(prefix="skyloom-judge-") as folder:
             out = Path(folder)
-            train(frame, config, out)
-            model, tokenizer = load_reward_model(out / MODEL, replace(config.backbone, model=str(out / MODEL)))
+            train(frame, replace(config, posterior_pairs=0), out)
             items = [item_of(pairs[int(k)], str(k)) for k in judged]
-            scores_N2 = score_items(model, tokenizer, items, config)
-        return scores_N2[:, 0] - scores_N2[:, 1]
+            scores = score_items(Scorer.load(out / MODEL, scoring_of(config)), items).scores
+        return np.asarray([chosen - rejected for chosen, rejected in scores])
 
     return judge
 

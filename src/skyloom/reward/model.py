@@ -1,54 +1,36 @@
-"""The reward model: a backbone and one linear head that reads the last token.
+"""The reward model: a backbone and one linear head that reads the last token of each reply.
 
-Formula  score = w . h_last, h the backbone's normed hidden states, last the last real token by the attention mask
+Formula  score = w . h_last, h the backbone's normed hidden states, last the last real token by the layout, never by the pad id
 Source   Stiennon et al. 2020; head drawn from N(0, 1/(hidden + 1)) and no bias, as in open-instruct's reward_modeling.py
-Flow     train.py trains it, pipeline.py and `skyloom reward score` read it back
-Run      skyloom reward score --model runs/x/train/model --data pairs.jsonl
-Shapes   N rows, B rows of a batch, T tokens, D hidden width
+Flow     train.py trains it, score.py reads it back
+Layout   on disk a standard AutoModelForSequenceClassification directory with one label, whose pad token is never a last token: plain
+         transformers gives the same score
+Run      skyloom reward score runs/x/train/model pairs.jsonl
+Shapes   K replies of a batch, B rows, T tokens, D hidden width
 """
 
-from collections.abc import Sequence
+import copy
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, cast
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
-from safetensors.torch import load_file, save_file
+from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForSequenceClassification,
+    DynamicCache,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from skyloom.core.errors import BadInput
-from skyloom.core.llm.backbones import load_backbone, load_tokenizer, save_backbone
+from skyloom.core.llm.backbones import has_score_head, load_backbone, load_tokenizer, save_backbone
 from skyloom.core.llm.config import BackboneConfig
-from skyloom.core.llm.packing import Padded, last_token_index, pad, plan_sorted
-from skyloom.core.llm.templates import render_chat
-from skyloom.core.progress import track
-from skyloom.core.records import Message
 from skyloom.core.rng import derive
 from skyloom.core.store import fsync_path
-from skyloom.reward.records import Pair
-
-HEAD: str = "reward_head.safetensors"
-
-
-class PairScores(NamedTuple):
-    """Scores of both sides of B pairs, in reward units."""
-
-    chosen_B: Float[Tensor, " B"]
-    rejected_B: Float[Tensor, " B"]
-
-
-class SideIds(NamedTuple):
-    """Token ids of both conversations of one pair."""
-
-    chosen: list[int]
-    rejected: list[int]
-
-    @property
-    def longest(self) -> int:
-        """Tokens of the longer side."""
-        return max(len(self.chosen), len(self.rejected))
+from skyloom.reward.layout import Batch
+from skyloom.reward.settings import AdapterConfig
 
 
 class RewardModel(nn.Module):
@@ -57,79 +39,182 @@ class RewardModel(nn.Module):
     def __init__(self, backbone: PreTrainedModel, seed: int) -> None:
         super().__init__()
         self.backbone = backbone
-        width = int(backbone.config.hidden_size)
-        self.head = nn.Linear(width, 1, bias=False, dtype=torch.float32)
+        head = nn.utils.skip_init(nn.Linear, self.width, 1, bias=False, dtype=torch.float32)  # draws nothing
+        self.head: nn.Linear = cast(nn.Linear, head)
         generator = torch.Generator().manual_seed(derive(seed, "head"))
-        nn.init.normal_(self.head.weight, std=(width + 1) ** -0.5, generator=generator)
+        nn.init.normal_(self.head.weight, std=(self.width + 1) ** -0.5, generator=generator)
 
-    def hidden(self, ids_BT: Int[Tensor, "B T"], mask_BT: Bool[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
-        """Hidden states after the final norm."""
-        return self.backbone(input_ids=ids_BT, attention_mask=mask_BT.long(), use_cache=False).last_hidden_state
+    @property
+    def width(self) -> int:
+        """Hidden width D."""
+        return int(self.backbone.config.get_text_config().hidden_size)
 
-    def pooled(self, hidden_BTD: Float[Tensor, "B T D"], mask_BT: Bool[Tensor, "B T"]) -> Float[Tensor, " B"]:
-        """Scores in float32 from hidden states."""
-        row_B = torch.arange(len(mask_BT), device=mask_BT.device)
-        return self.head(hidden_BTD[row_B, last_token_index(mask_BT)].float()).squeeze(-1)
+    @property
+    def device(self) -> torch.device:
+        """Where the head is."""
+        return self.head.weight.device
 
-    def forward(self, ids_BT: Int[Tensor, "B T"], mask_BT: Bool[Tensor, "B T"]) -> Float[Tensor, " B"]:
-        """Scores of B conversations, padded on the right."""
-        return self.pooled(self.hidden(ids_BT, mask_BT), mask_BT)
+    def hidden(self, batch: Batch) -> Float[Tensor, "B T D"]:
+        """Hidden states after the final norm, of the replies alone where prompts are read before them."""
+        mask_BT = None if batch.mask_BT is None else batch.mask_BT.long()
+        known = None
+        if batch.prefix is not None and mask_BT is not None:
+            mask_GP = batch.prefix.mask_GP.long()
+            known = DynamicCache()
+            self.backbone(input_ids=batch.prefix.ids_GP, attention_mask=mask_GP, past_key_values=known, use_cache=True)
+            known.batch_select_indices(batch.prefix.owner_B)
+            mask_BT = torch.cat([mask_GP[batch.prefix.owner_B], mask_BT], dim=1)
+        return self.backbone(
+            input_ids=batch.ids_BT,
+            attention_mask=mask_BT,
+            position_ids=batch.position_BT,
+            past_key_values=known,
+            use_cache=known is not None,
+        ).last_hidden_state
+
+    def features(self, batch: Batch) -> Float[Tensor, "K D"]:
+        """Hidden state of each reply's last token, float32: what the head reads."""
+        return self.hidden(batch)[batch.row_K, batch.column_K].float()
+
+    def pooled(self, hidden_BTD: Float[Tensor, "B T D"], batch: Batch) -> Float[Tensor, " K"]:
+        """Scores of K replies from their rows' hidden states."""
+        return self.head(hidden_BTD[batch.row_K, batch.column_K].float()).squeeze(-1)
+
+    def forward(self, batch: Batch) -> Float[Tensor, " K"]:
+        """Scores of K replies, float32."""
+        return self.pooled(self.hidden(batch), batch)
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, pair: Pair) -> SideIds:
-    """Token ids of both conversations; raises BadRow where a text holds one of the tokenizer's special tokens."""
-    sides = (
-        render_chat(tokenizer, [*pair.prompt, Message(role="assistant", content=text)])
-        for text in (pair.chosen, pair.rejected)
+def new_reward_model(config: BackboneConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> RewardModel:
+    """A model to train: a backbone with a fresh head, or, where `config.model` already is a reward model, that one.
+
+    Raises BadInput, before anything is trained, for a backbone that could not be written as a reward model: an encoder, whose last
+    token is not what it is read at, or one that has no sequence classifier in transformers.
+    """
+    if has_score_head(config):
+        return _split(load_backbone(config, tokenizer, "score"), config.model)
+    backbone = load_backbone(config, tokenizer, "none", derive(seed, "init"))
+    _shell(backbone.config, config.model)
+    return RewardModel(backbone, seed)
+
+
+def add_adapter(model: RewardModel, config: AdapterConfig, seed: int) -> RewardModel:
+    """Freeze the backbone and put low-rank adapters beside its linear maps; they and the head are trained. In place."""
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    lora = LoraConfig(
+        task_type=TaskType.FEATURE_EXTRACTION,
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=list(config.targets) or "all-linear",
     )
-    return SideIds(*sides)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "adapter"))
+        try:
+            model.backbone = cast(PreTrainedModel, get_peft_model(model.backbone, lora))
+        except ValueError as error:
+            reason = str(error).split(". ")[0]
+            raise BadInput(f"train.adapter.targets={','.join(config.targets)}: {reason}") from error
+    return model
 
 
-def pad_id_of(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The id that fills up; any id would do, because the mask alone tells what is real."""
-    return int(cast(int, tokenizer.pad_token_id))
-
-
-def pad_sides(sides: Sequence[SideIds], pad_id: int) -> Padded:
-    """B pairs as 2B padded rows: all chosen sides, then all rejected ones."""
-    return pad([side.chosen for side in sides] + [side.rejected for side in sides], pad_id)
-
-
-@torch.no_grad()
-def score_sides(model: RewardModel, sides: Sequence[SideIds], pad_id: int, budget: int) -> Float[np.ndarray, "N 2"]:
-    """Scores of both sides of N encoded pairs; the model is left in eval mode."""
-    model.eval()
-    device = next(model.parameters()).device
-    scores_N2 = np.zeros((len(sides), 2))
-    lengths = [2 * side.longest for side in sides]
-    batches = plan_sorted(lengths, max(budget, max(lengths, default=0)))
-    for index_B in track(batches, "scoring", len(batches)):
-        batch = pad_sides([sides[int(k)] for k in index_B], pad_id)
-        scores = model(batch.ids_BT.to(device), batch.mask_BT.to(device)).double().cpu().numpy()
-        scores_N2[index_B, 0], scores_N2[index_B, 1] = scores[: len(index_B)], scores[len(index_B) :]
-    return scores_N2
+def merge_adapter(model: RewardModel) -> RewardModel:
+    """Add the adapters' products to the weights that they stand beside, in place; nothing for a model without adapters."""
+    merge = getattr(model.backbone, "merge_and_unload", None)
+    if callable(merge):
+        model.backbone = cast(PreTrainedModel, merge())
+    return model
 
 
 def save_reward_model(model: RewardModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
-    """A Hugging Face directory of the backbone and its tokenizer, and the head beside it."""
+    """Write model and tokenizer as a standard directory; the model itself stays as it is.
+
+    Raises BadInput where the backbone's architecture has no sequence classifier in transformers.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    save_backbone(model.backbone, tokenizer, out)
-    save_file({"weight": model.head.weight.detach().cpu().contiguous()}, out / HEAD)
-    fsync_path(out / HEAD)
+    pad_id = export_pad_id(tokenizer)
+    config = copy.deepcopy(model.backbone.config)
+    config.num_labels, config.pad_token_id = 1, pad_id
+    if hasattr(config, "quantization_config"):
+        delattr(config, "quantization_config")  # a GGUF file's weights were expanded when they were read
+    shell = _shell(config, type(model.backbone).__name__)
+    setattr(shell, shell.base_model_prefix, model.backbone)
+    shell.score = model.head
+    trained_with = model.backbone.config
+    try:
+        model.backbone.config = config
+        saved = copy.copy(tokenizer)
+        saved.pad_token = tokenizer.convert_ids_to_tokens(pad_id)
+        save_backbone(shell, saved, out)
+    finally:
+        model.backbone.config = trained_with
+    for path in out.glob("*.safetensors"):
+        fsync_path(path)
 
 
 def load_reward_model(
-    folder: Path, config: BackboneConfig | None = None
+    model: str | Path, config: BackboneConfig | None = None
 ) -> tuple[RewardModel, PreTrainedTokenizerBase]:
-    """Read what `save_reward_model` wrote; raises BadInput for a folder that holds no reward model."""
-    if not (folder / HEAD).is_file():
-        raise BadInput(f"{folder}: holds no {HEAD}; give the `model` folder of a training step")
-    settings = config or BackboneConfig(model=str(folder))
+    """Any causal AutoModelForSequenceClassification with one label: a directory, or a name on the hub.
+
+    Raises BadInput for one without a head or with several labels, without or with another model's tokenizer, with pickled or
+    torn weights.
+    """
+    settings = config or BackboneConfig(model=str(model))
+    folder = Path(settings.model).expanduser()
+    if folder.is_dir() and not any(folder.glob("model*.safetensors")):
+        pickled = next((path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern)), None)
+        why = f"{pickled} may hold code (pickle); save it as safetensors" if pickled else "holds no model.safetensors"
+        raise BadInput(f"{folder}: {why}")
+    if not has_score_head(settings):
+        raise BadInput(
+            f"{settings.model}: not a reward model (no sequence classifier); train one, or give its directory"
+        )
     tokenizer = load_tokenizer(settings)
-    model = RewardModel(load_backbone(settings, tokenizer, "none"), seed=0)
-    weight = load_file(folder / HEAD)["weight"]
-    if weight.shape != model.head.weight.shape:
-        raise BadInput(f"{folder / HEAD}: width {weight.shape[1]}, the backbone has {model.head.weight.shape[1]}")
+    return _split(load_backbone(settings, tokenizer, "score"), settings.model).eval(), tokenizer
+
+
+def export_pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """A pad token that ends no conversation: transformers looks for the last token that is not it, so it may not be the end token.
+
+    Raises BadInput where the tokenizer has no special token to spare.
+    """
+    ends = (tokenizer.eos_token, tokenizer.bos_token)
+    template = str(tokenizer.chat_template or "")
+    added: dict[str, int] = cast(
+        Any, tokenizer
+    ).get_added_vocab()  # Any: every fast tokenizer has it, the stub does not say so
+    spare = [token for token in (*map(str, tokenizer.all_special_tokens), *added) if token not in template]
+    spare.sort(key=lambda token: "pad" not in token.lower())  # Llama 3 keeps one for this, and names it
+    vocabulary = tokenizer.get_vocab()
+    for token in (tokenizer.pad_token, tokenizer.unk_token, *spare):
+        if isinstance(token, str) and token not in ends and token in vocabulary:
+            return vocabulary[token]
+    raise BadInput("tokenizer: every special token ends or begins a turn; add a pad token of its own")
+
+
+def _shell(config: PretrainedConfig, name: str) -> PreTrainedModel:
+    """The sequence classifier of a backbone, without weights."""
+    try:
+        with torch.device("meta"):
+            shell = cast(PreTrainedModel, AutoModelForSequenceClassification.from_config(config))
+    except ValueError as error:
+        raise BadInput(f"{name}: transformers has no sequence classifier of this kind") from error
+    if not isinstance(getattr(shell, "score", None), nn.Linear):
+        raise BadInput(f"{name}: an encoder ({type(shell).__name__}); a reward model needs a causal backbone")
+    return shell
+
+
+def _split(full: PreTrainedModel, name: str) -> RewardModel:
+    """A sequence classifier as backbone and head."""
+    head: object = getattr(full, "score", None)
+    labels = full.config.num_labels
+    if labels != 1:
+        raise BadInput(f"{name}: {labels} labels; a reward model has one")
+    if not isinstance(head, nn.Linear) or "bias" in head.state_dict():
+        raise BadInput(f"{name}: its head is not one linear map without bias; only causal reward models can be read")
+    model = RewardModel(cast(PreTrainedModel, getattr(full, full.base_model_prefix)), seed=0)
     with torch.no_grad():
-        model.head.weight.copy_(weight)
-    return model.eval(), tokenizer
+        model.head.weight.copy_(head.weight.float())
+    return model

@@ -8,20 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 
 from skyloom.core import metrics, registry, store
 from skyloom.core.config import Config, PluginConfig
-from skyloom.core.errors import BadInput, BadRow
+from skyloom.core.errors import BadInput
 from skyloom.core.ledger.curate import curate, read_kept
 from skyloom.core.ledger.query import retractions
 from skyloom.core.ledger.rows import collect, source_inputs
-from skyloom.core.metrics import Evaluation, read_evaluation, write_evaluation
+from skyloom.core.metrics import Evaluation, read_evaluation
 from skyloom.core.records import SourceConfig
-from skyloom.core.rng import stream
 from skyloom.core.run import Run, content_of
 from skyloom.core.text.ngrams import Rule
 from skyloom.reward import planning, summary
@@ -29,16 +26,12 @@ from skyloom.reward.annotate import contamination
 from skyloom.reward.annotate.control_tokens import cut
 from skyloom.reward.evals import held_out, reward_bench
 from skyloom.reward.evals._prompts import Prompt, index_of, prompts_of
+from skyloom.reward.evaluate import evaluate, touched_items
 from skyloom.reward.records import Pair
-from skyloom.reward.settings import EvalConfig, RewardConfig, TrainConfig
+from skyloom.reward.settings import EvalConfig, RewardConfig, ScoreConfig, TrainConfig
 from skyloom.reward.sources._files import FilesConfig
 
-if TYPE_CHECKING:
-    from jaxtyping import Float
-
-    from skyloom.reward.evals._scoring import Item, Report
-
-VERSION: int = 1
+VERSION: int = 2
 """Raise it when a step's own code changes its output."""
 DEFECTS: dict[str, tuple[str, ...]] = {
     "copy": ("duplicate",),
@@ -60,7 +53,7 @@ def run(config: RewardConfig, run: Run) -> Evaluation:
     collected = collect_step(config, run)
     curated = curate_step(config, run, collected)
     trained = train_step(config, run, curated)
-    return read_evaluation(evaluate_step(config, run, trained))
+    return read_evaluation(evaluate_step(config, run, curated, trained))
 
 
 def plan(config: RewardConfig) -> planning.Plan:
@@ -137,48 +130,37 @@ def train_step(config: RewardConfig, run: Run, curated: Path) -> Path:
     return run.step("train", work, config=config.train, inputs=[curated], version=VERSION)
 
 
-def evaluate_step(config: RewardConfig, run: Run, trained: Path) -> Path:
-    """Score the benchmark with the trained model."""
+def evaluate_step(config: RewardConfig, run: Run, curated: Path, trained: Path) -> Path:
+    """Score the benchmark with the trained model; items that training data touched are told apart."""
     chosen = _with_slice(config.evaluate, trained)
 
     def work(out: Path) -> None:
-        from skyloom.reward.model import load_reward_model
+        from skyloom.reward.score import Scorer
 
-        model, tokenizer = load_reward_model(
-            trained / "model", replace(config.train.backbone, model=str(trained / "model"))
-        )
-        module = benchmark_of(chosen)
-        items = module.items(chosen)
-        scores_N2 = score_items(model, tokenizer, items, config.train)
-        report: Report = module.report(items, scores_N2, stream(config.seed, "evaluate"))
-        write_evaluation(out, *(_renamed(report) if config.generate else report))
+        touched = None
+        if not isinstance(chosen, held_out.Config):  # whose prompts were carved from the same pairs
+            rule = Rule(n=config.ngram, contain=min(config.contain, config.ngram))
+            touched = touched_items(benchmark_of(chosen).items(chosen), read_kept(curated), rule)
+        scorer = Scorer.load(trained / "model", scoring_of(config.train))
+        scorer.name = run.path.name
+        evaluate(scorer, chosen, out, seed=config.seed, touched=touched)
 
-    inputs = [trained, *_inputs(config.evaluate)]
-    return run.step("evaluate", work, config=(config.evaluate, config.train), inputs=inputs, version=VERSION)
+    inputs = [curated, trained, *_inputs(config.evaluate)]
+    keyed = (config.evaluate, config.train, _Index(ngram=config.ngram, contain=config.contain))
+    return run.step("evaluate", work, config=keyed, inputs=inputs, version=VERSION)
 
 
-def score_items(model: Any, tokenizer: Any, items: "Sequence[Item]", config: TrainConfig) -> "Float[np.ndarray, 'N 2']":
-    """Scores of both sides of each item; NaN, hence wrong, where an item is too long or holds a special token.
-
-    `model` and `tokenizer` are a RewardModel and its tokenizer (Any: this module imports no torch).
-    """
-    from skyloom.reward.model import encode, pad_id_of, score_sides
-
-    scores_N2 = np.full((len(items), 2), np.nan)
-    at: list[int] = []
-    sides: list[Any] = []  # Any: SideIds
-    for k, item in enumerate(items):
-        try:
-            side = encode(tokenizer, item.pair)
-        except BadRow:
-            continue
-        if side.longest <= config.backbone.max_length:
-            at.append(k)
-            sides.append(side)
-    if not at:
-        raise BadInput("evaluation: no item could be scored; raise backbone.max_length")
-    scores_N2[at] = score_sides(model, sides, pad_id_of(tokenizer), config.budget)
-    return scores_N2
+def scoring_of(config: TrainConfig) -> ScoreConfig:
+    """How a model that was trained so is asked: the same lengths, policy, attention and device."""
+    backbone = config.backbone
+    return ScoreConfig(
+        max_length=backbone.max_length,
+        over_long="drop" if config.over_long == "error" else config.over_long,
+        budget=config.budget,
+        dtype="bfloat16" if backbone.dtype == "bfloat16" else "float32",
+        attention=backbone.attention,
+        device=config.optim.device,
+    )
 
 
 def mend(kept: pl.DataFrame) -> pl.DataFrame:
@@ -195,7 +177,7 @@ def mend(kept: pl.DataFrame) -> pl.DataFrame:
 
 
 def benchmark_of(config: EvalConfig) -> ModuleType:
-    """The benchmark's module: items(config) and report(items, scores_N2, rng)."""
+    """The benchmark's module: items(config), credits(items, scores) and measure(items, scores, rng)."""
     return registry.module_of(config)
 
 
@@ -232,13 +214,6 @@ def _located(source: SourceConfig, files: Mapping[str, Path]) -> SourceConfig:
     if isinstance(source, FilesConfig) and source.path == Path() and name in files:
         return replace(source, path=files[name])
     return source
-
-
-def _renamed(report: "Report") -> "Report":
-    """The same numbers under a name that nobody takes for the benchmark's own."""
-    headline = report.evaluation.headline
-    told = replace(headline, name=f"{headline.name} on generated items, not the real ones")
-    return report._replace(evaluation=replace(report.evaluation, headline=told))
 
 
 def _is_test(source: SourceConfig) -> bool:

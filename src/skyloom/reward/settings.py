@@ -18,6 +18,45 @@ from skyloom.reward.losses import bradley_terry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreConfig(Config):
+    """How a trained model is asked."""
+
+    max_length: int = 0
+    """Longest conversation in tokens; 0 takes the model's own limit."""
+    over_long: Literal["error", "drop", "truncate"] = "drop"
+    """A longer one: an error; not scored, and counted; or cut at the left of the prompt, and counted."""
+    budget: int = 16384
+    """Most tokens of one batch; a longer conversation stands alone in one."""
+    share_prompts: bool = True
+    """Replies of one prompt may stand behind one copy of it, where that costs less and the backbone takes it; scores stay the same."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the weights in memory."""
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
+    """Attention kernel; Gemma-2 needs `eager` or `flash_attention_2` (reward-bench issue 169)."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the model goes; auto takes a GPU where torch sees one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdapterConfig(Config):
+    """LoRA (Hu et al. 2021): low-rank products beside frozen weights, merged into them when the model is written."""
+
+    rank: int = 16
+    """Rank of each product, at least 1."""
+    alpha: int = 32
+    """The product is multiplied by alpha / rank."""
+    dropout: float = 0.0
+    """Share of an adapter's inputs that are dropped in training, 0 to below 1."""
+    targets: tuple[str, ...] = ()
+    """Names of the linear maps that get one, such as q_proj; empty: all but the head."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, naming the field, for values that cannot train."""
+        if self.rank < 1 or not 0 <= self.dropout < 1:
+            raise ValueError(f"rank={self.rank} must be at least 1, dropout={self.dropout} at least 0 and below 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainConfig(Config):
     """How a reward model is trained."""
 
@@ -30,14 +69,23 @@ class TrainConfig(Config):
     """Pairs of one update."""
     budget: int = 8192
     """Most tokens of one padded micro-batch, both sides counted; how pairs fall into micro-batches changes no gradient."""
-    over_long: Literal["drop", "refuse"] = "drop"
-    """A pair with a side above `backbone.max_length` tokens: dropped and counted, or an error. Nothing is ever truncated."""
+    layout: Literal["auto", "padded", "shared", "flat"] = "auto"
+    """How pairs lie in memory (reward/layout.py): auto takes `flat` with FlashAttention, and else shared prompts where the lengths
+    say that they pay; no layout changes the loss."""
+    over_long: Literal["error", "drop", "truncate"] = "drop"
+    """A pair with a side above `backbone.max_length` tokens: an error; left out and counted; or its prompt cut at the left, and counted."""
+    adapter: AdapterConfig | None = None
+    """Train low-rank adapters and the head in place of all weights."""
+    recompute: bool = False
+    """Keep no activations for the backward pass, and compute them again: a third more work, far less memory."""
     valid_share: float = 0.1
     """Share of the prompts on which the checkpoint is chosen, above 0 and below 1; their pairs are not trained on."""
     held_out_share: float = 0.0
     """Share of the prompts set aside before anything else, for evals/held_out.py; 0 sets none aside."""
     evaluations: int = 8
     """How often the validation slice is scored during training, at least 1."""
+    posterior_pairs: int = 2048
+    """Training pairs, drawn by seed, that fit the head's posterior (laplace.py) after training; 0 fits none."""
     language_weight: float = 0.0
     """Weight of next-token cross-entropy on the chosen conversation beside the reward loss (GRM, Yang et al. 2024, arXiv
     2406.10216, eq. 6): what lets random weights learn to read. Needs a backbone whose embeddings are tied."""

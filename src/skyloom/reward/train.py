@@ -1,48 +1,47 @@
-"""Training a reward model: pairs in, the checkpoint that is best on validation prompts out.
+"""Training a reward model: pairs in, the checkpoint that is best on validation prompts out, calibrated on the same prompts.
 
-Formula  each update: mean loss of `batch_pairs` pairs drawn uniformly, cut into micro-batches under a token budget, plus
+Formula  each update: weighted mean loss of `batch_pairs` pairs drawn uniformly, cut into micro-batches under a token budget, plus
          language_weight * mean next-token cross-entropy of the chosen conversations
-Source   Skywork-Reward (arXiv 2410.18451): Bradley-Terry, AdamW, cosine, 2 epochs; the second term is GRM's (arXiv 2406.10216)
+Source   Skywork-Reward (arXiv 2410.18451): Bradley-Terry, AdamW, cosine, 2 epochs; the second term is GRM's (arXiv 2406.10216);
+         LoRA: Hu et al. 2021
 Flow     collect -> curate -> [train] -> evaluate -> report
-Layout   model/ (Hugging Face directory + head)  counts.json  held_out.parquet  metrics.jsonl
+Layout   model/ (a standard sequence classifier, reward.json, calibration.json, laplace.safetensors)  counts.json  held_out.parquet
+         metrics.jsonl
 Run      skyloom run skywork_reward --smoke
-Shapes   N pairs, B pairs of a micro-batch, T tokens, V vocabulary
+Shapes   N pairs, B pairs of a micro-batch, T tokens, V vocabulary, D hidden width
 """
 
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, cast
 
 import numpy as np
 import polars as pl
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerBase
 
-from skyloom.core import registry
+from skyloom.core import distributed, registry
 from skyloom.core.errors import BadInput, BadRow
-from skyloom.core.llm.backbones import load_backbone, load_tokenizer
-from skyloom.core.llm.packing import Padded, plan_steps
+from skyloom.core.llm.backbones import load_tokenizer, pad_id
 from skyloom.core.losses import LossOut
-from skyloom.core.records import from_row, to_row
-from skyloom.core.rng import derive
+from skyloom.core.records import from_row, split_key, to_row
+from skyloom.core.rng import stream
 from skyloom.core.store import write_json, write_parquet
 from skyloom.core.trainer import Trainer
-from skyloom.reward.model import (
-    PairScores,
-    RewardModel,
-    SideIds,
-    encode,
-    pad_id_of,
-    pad_sides,
-    save_reward_model,
-    score_sides,
-)
+from skyloom.reward import calibrate, laplace
+from skyloom.reward.encoding import Encoder
+from skyloom.reward.layout import Batch, Group, Layout, arrange, choose, plan, saved, size
+from skyloom.reward.losses._pairs import PairScores
+from skyloom.reward.model import RewardModel, add_adapter, merge_adapter, new_reward_model, save_reward_model
 from skyloom.reward.records import Pair, prompt_text
+from skyloom.reward.score import ABOUT, forward_groups, shares_prompts, takes
 from skyloom.reward.settings import TrainConfig
 
 MODEL: str = "model"
@@ -50,12 +49,34 @@ COUNTS: str = "counts.json"
 HELD_OUT: str = "held_out.parquet"
 
 
+class Example(NamedTuple):
+    """A pair with what the ledger says of it."""
+
+    pair: Pair
+    weight: float
+    label: float
+    """Probability that the chosen side is the better one."""
+    name: str
+    """What `skyloom why` takes, or the place in the data."""
+
+
+class Sample(NamedTuple):
+    """A pair as tokens: what a micro-batch is made of."""
+
+    group: Group
+    weight: float
+    label: float
+    gap: float
+    """The source's score of the chosen side minus that of the rejected one; 0 where it has none."""
+    name: str
+
+
 class Slices(NamedTuple):
     """Pairs by what they are for; no prompt stands in two of them."""
 
-    train: list[Pair]
-    valid: list[Pair]
-    held_out: list[Pair]
+    train: list[Example]
+    valid: list[Example]
+    held_out: list[Example]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,164 +90,112 @@ class Counts:
     held_out: int
     left_out: dict[str, int]
     """Reason -> pairs that could not be encoded or are too long, over the training and validation slices."""
+    truncated: int
+    """Pairs whose prompt was cut at the left."""
     updates: int
     best_update: int
     tokens: int
-    """Tokens of one pass, both sides, without padding."""
+    """Tokens of one pass, both sides, without padding, prompts counted for each side."""
+    read: int
+    """Tokens that the machine reads in one pass: padding counted, shared prompts once."""
+    layout: Layout
+    saved: float
+    """Share of the cost that shared prompts save on these lengths, whether used or not."""
     weights: int
     """Parameters of the model."""
+    trained_weights: int
+    """Parameters that were trained: fewer with an adapter."""
+
+
+class _Work(NamedTuple):
+    """All that a training process needs."""
+
+    training: list[Sample]
+    valid: list[Sample]
+    tokenizer: PreTrainedTokenizerBase
+    config: TrainConfig
+    out: Path
+
+
+class _Fitted(NamedTuple):
+    """What a training process returns."""
+
+    model: RewardModel | None
+    """None from a group of processes, none of which holds all of it."""
+    updates: int
+    best: int
+    layout: Layout
+    read: int
 
 
 def train(kept: pl.DataFrame, config: TrainConfig, out: Path) -> Counts:
     """Train on curated pairs and write the layout above; resumes from what an interrupted call left in `out`.
 
-    Raises BadInput for settings or data that cannot train, FailedWork where the loss diverges.
+    Raises BadInput for settings or data that cannot train, FailedWork where the loss diverges or the disk is full.
     """
-    _check(config, kept)
-    slices = carve([from_row(Pair, row) for row in kept.iter_rows(named=True)], config)
-    corpus = (text for pair in slices.train for text in (prompt_text(pair.prompt), pair.chosen, pair.rejected))
+    _check(config)
+    slices = carve(_examples(kept), config)
+    corpus = (
+        text for each in slices.train for text in (prompt_text(each.pair.prompt), each.pair.chosen, each.pair.rejected)
+    )
     tokenizer = load_tokenizer(config.backbone, corpus)
+    encoder = Encoder(tokenizer, config.backbone.max_length, config.over_long)
     left_out: Counter[str] = Counter()
-    training, valid = (_encoded(tokenizer, part, config, left_out) for part in (slices.train, slices.valid))
+    training, valid = (_encoded(encoder, part, left_out) for part in (slices.train, slices.valid))
+    truncated = left_out.pop(_TRUNCATED, 0)
     if not training or not valid:
         raise BadInput(
             f"training: {len(training)} pairs to train on and {len(valid)} to validate on; need one of each at least"
         )
-    model = RewardModel(load_backbone(config.backbone, tokenizer, "none", derive(config.seed, "init")), config.seed)
-    updates, best = _fit(model, training, valid, pad_id_of(tokenizer), config, out)
-    save_reward_model(model.cpu(), tokenizer, out / MODEL)
+    work = _Work(training, valid, tokenizer, config, out)
+    fitted = distributed.spawn(config.optim.processes, _fit, work)
+    model = fitted.model or _restored(work, fitted.updates)
+    weights, trained_weights = _sizes(model)
+    model = merge_adapter(model.cpu()).eval()
+    save_reward_model(model, tokenizer, out / MODEL)
+    _describe(model, encoder, work, out / MODEL)
+    if slices.held_out:
+        rows = [to_row(each.pair) for each in slices.held_out]
+        write_parquet(out / HELD_OUT, pl.DataFrame(rows, infer_schema_length=None))
     counts = Counts(
         pairs=kept.height,
         trained=len(training),
         valid=len(valid),
         held_out=len(slices.held_out),
         left_out=dict(sorted(left_out.items())),
-        updates=updates,
-        best_update=best,
-        tokens=sum(len(side.chosen) + len(side.rejected) for side in training),
-        weights=sum(parameter.numel() for parameter in model.parameters()),
+        truncated=truncated,
+        updates=fitted.updates,
+        best_update=fitted.best,
+        tokens=sum(len(row) for sample in training for row in sample.group.rows),
+        read=fitted.read,
+        layout=fitted.layout,
+        saved=round(saved((sample.group for sample in training), model.width), 4),
+        weights=weights,
+        trained_weights=trained_weights,
     )
-    if slices.held_out:
-        write_parquet(
-            out / HELD_OUT, pl.DataFrame([to_row(pair) for pair in slices.held_out], infer_schema_length=None)
-        )
     write_json(out / COUNTS, asdict(counts))
     return counts
 
 
-def carve(pairs: Sequence[Pair], config: TrainConfig) -> Slices:
+def carve(examples: Sequence[Example], config: TrainConfig) -> Slices:
     """Split by prompt: a hash of the seed and the prompt decides, so adding pairs moves no other pair."""
     slices = Slices([], [], [])
-    for pair in pairs:
-        key = f"{config.seed}\x1f{' '.join(prompt_text(pair.prompt).casefold().split())}"
+    for each in examples:
+        key = f"{config.seed}\x1f{' '.join(prompt_text(each.pair.prompt).casefold().split())}"
         place = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest()) / 2**64
         if place < config.held_out_share:
-            slices.held_out.append(pair)
+            slices.held_out.append(each)
         elif place < config.held_out_share + config.valid_share:
-            slices.valid.append(pair)
+            slices.valid.append(each)
         else:
-            slices.train.append(pair)
+            slices.train.append(each)
     return slices
 
 
-def _check(config: TrainConfig, kept: pl.DataFrame) -> None:
-    if not kept.select((pl.col("weight") == 1).all() & (pl.col("label") == 1).all()).item():
-        raise BadInput(
-            "train: curation gave weights or soft labels, which this trainer does not use; keep or drop instead"
-        )
-    shares = config.valid_share > 0 and config.held_out_share >= 0 and config.valid_share + config.held_out_share < 1
-    rules = (
-        (shares, "valid_share must be above 0, held_out_share 0 or more, and both together below 1"),
-        (config.epochs >= 1 and config.evaluations >= 1, "epochs and evaluations must be at least 1"),
-        (config.batch_pairs >= 1, "batch_pairs must be at least 1"),
-        (config.budget >= 2 * config.backbone.max_length, "budget must be at least twice backbone.max_length"),
-        (
-            min(config.language_weight, config.language_epochs) >= 0,
-            "language_weight and language_epochs must be 0 or more",
-        ),
-    )
-    for holds, rule in rules:
-        if not holds:
-            raise BadInput(f"train: {rule}")
-
-
-def _encoded(
-    tokenizer: PreTrainedTokenizerBase, pairs: Sequence[Pair], config: TrainConfig, left_out: Counter[str]
-) -> list[SideIds]:
-    """Token ids of the pairs that fit; the others are counted by reason."""
-    found: list[SideIds] = []
-    for pair in pairs:
-        try:
-            side = encode(tokenizer, pair)
-        except BadRow as error:
-            left_out[f"not encodable: {error.reason}"] += 1
-            continue
-        if side.longest <= config.backbone.max_length:
-            found.append(side)
-        elif config.over_long == "drop":
-            left_out[f"longer than {config.backbone.max_length} tokens"] += 1
-        else:
-            raise BadInput(
-                f"training: a pair has {side.longest} tokens, more than backbone.max_length={config.backbone.max_length}; "
-                "raise it, or set train.over_long=drop to leave such pairs out"
-            )
-    return found
-
-
-def _fit(
-    model: RewardModel,
-    training: Sequence[SideIds],
-    valid: Sequence[SideIds],
-    pad_id: int,
-    config: TrainConfig,
-    out: Path,
-) -> tuple[int, int]:
-    """(updates made, update whose weights the model ends with)."""
-    lengths = np.asarray([2 * side.longest for side in training])
-    plan = [
-        (step, epoch < config.language_epochs)
-        for epoch in range(config.language_epochs + config.epochs)
-        for step in plan_steps(lengths, config.batch_pairs, config.budget, config.seed, epoch)
-    ]
-    trainer = Trainer(model, config.optim, total_steps=len(plan), workdir=out)
-    every = max(1, len(plan) // config.evaluations)
-    for index in trainer.steps("training"):
-        step, reading = plan[index]
-        micro_batches = ([training[int(k)] for k in index_B] for index_B in step)
-        loss_fn = _loss_fn(model, pad_id, config, reading=reading)
-        trainer.step(micro_batches, loss_fn, sum(len(index_B) for index_B in step))
-        if not reading and ((index + 1) % every == 0 or index + 1 == len(plan)):
-            scores_N2 = score_sides(model, valid, pad_id, config.budget)
-            accuracy = float((scores_N2[:, 0] > scores_N2[:, 1]).mean())
-            trainer.record({"valid.accuracy": accuracy}, score=accuracy)
-    return len(plan), trainer.load_best()
-
-
-def _loss_fn(
-    model: RewardModel, pad_id: int, config: TrainConfig, *, reading: bool
-) -> Callable[[Sequence[SideIds]], LossOut]:
-    """The loss of one micro-batch as sums over its pairs; `reading` takes the next-token loss alone."""
-    reward_loss: Callable[..., LossOut] = registry.module_of(config.loss).loss
-
-    def loss_fn(sides: Sequence[SideIds]) -> LossOut:
-        device = next(model.parameters()).device
-        batch = Padded(*(part.to(device) for part in pad_sides(sides, pad_id)))
-        hidden_BTD = model.hidden(batch.ids_BT, batch.mask_BT)
-        scores_B = model.pooled(hidden_BTD, batch.mask_BT)
-        out = reward_loss(PairScores(scores_B[: len(sides)], scores_B[len(sides) :]), config.loss)
-        if reading or config.language_weight:
-            tokens = next_token_loss(model, hidden_BTD[: len(sides)], batch, len(sides))
-            metrics = {**out.metrics, "reward_loss": out.loss.detach(), "next_token": tokens.detach()}
-            out = LossOut(tokens if reading else out.loss + config.language_weight * tokens, metrics)
-        return out.summed(len(sides))
-
-    return loss_fn
-
-
 def next_token_loss(
-    model: RewardModel, hidden_BTD: Float[Tensor, "B T D"], batch: Padded, pairs: int
+    model: RewardModel, hidden_BTD: Float[Tensor, "B T D"], batch: Batch, pairs: int
 ) -> Float[Tensor, ""]:
-    """Mean cross-entropy of the next token over the first `pairs` rows, through the tied embeddings.
+    """Mean cross-entropy of the next token over the chosen rows (every second one of a padded batch), through the tied embeddings.
 
     The mean is taken in each row first, so that it does not depend on how pairs fall into micro-batches.
     """
@@ -234,8 +203,220 @@ def next_token_loss(
         raise BadInput(
             "train.language_weight: this backbone's output matrix is not tied to its embeddings; set it to 0"
         )
-    mask_BT = batch.mask_BT[:pairs, 1:]
-    logits_KV = hidden_BTD[:, :-1][mask_BT] @ cast(Tensor, model.backbone.get_input_embeddings().weight).T
-    nll_K = cross_entropy(logits_KV.float(), batch.ids_BT[:pairs, 1:][mask_BT], reduction="none")
+    mask_BT = cast(Tensor, batch.mask_BT)[::2, 1:]
+    logits_KV = hidden_BTD[::2, :-1][mask_BT] @ cast(Tensor, model.backbone.get_input_embeddings().weight).T
+    nll_K = cross_entropy(logits_KV.float(), batch.ids_BT[::2, 1:][mask_BT], reduction="none")
     length_B = mask_BT.sum(dim=1)
     return (nll_K / length_B.repeat_interleave(length_B)).sum() / pairs
+
+
+def _check(config: TrainConfig) -> None:
+    shares = config.valid_share > 0 and config.held_out_share >= 0 and config.valid_share + config.held_out_share < 1
+    reads = bool(config.language_weight or config.language_epochs)
+    rules = (
+        (shares, "valid_share must be above 0, held_out_share 0 or more, and both together below 1"),
+        (config.epochs >= 1 and config.evaluations >= 1, "epochs and evaluations must be at least 1"),
+        (config.batch_pairs >= 1, "batch_pairs must be at least 1"),
+        (config.budget >= 2 * config.backbone.max_length, "budget must be at least twice backbone.max_length"),
+        (min(config.language_weight, config.language_epochs) >= 0, "language_weight and language_epochs must be 0 or more"),
+        (not reads or config.layout in ("auto", "padded"), "language_weight needs layout=padded"),
+        (not reads or config.adapter is None, "language_weight needs all weights trained; set adapter to none"),
+    )  # fmt: skip
+    for holds, rule in rules:
+        if not holds:
+            raise BadInput(f"train: {rule}")
+
+
+_TRUNCATED: str = "\0truncated"
+
+
+def _examples(kept: pl.DataFrame) -> list[Example]:
+    """Rows of the ledger; one that curation gave no weight at all teaches nothing and is left to the counts of curation."""
+    found: list[Example] = []
+    for place, row in enumerate(kept.iter_rows(named=True)):
+        if "row" in row and "source" in row:
+            _, shard, ordinal = split_key(row["row"])
+            name = f"{row['source']}:{shard}:{ordinal}"
+        else:
+            name = f"pair {place}"
+        if row["weight"] > 0:
+            found.append(Example(from_row(Pair, row), float(row["weight"]), float(row["label"]), name))
+    return found
+
+
+def _encoded(encoder: Encoder, examples: Sequence[Example], left_out: Counter[str]) -> list[Sample]:
+    """Token ids of the pairs that fit; the others are counted by reason."""
+    found: list[Sample] = []
+    for pair, weight, label, name in examples:
+        try:
+            encoded = encoder(pair.prompt, (pair.chosen, pair.rejected))
+        except BadRow as error:
+            left_out[error.reason if "longer than" in error.reason else f"not encodable: {error.reason}"] += 1
+            continue
+        except BadInput as error:
+            raise BadInput(f"training: {name}: {error}") from error
+        left_out[_TRUNCATED] += encoded.cut > 0
+        gap = (
+            pair.score_chosen - pair.score_rejected
+            if pair.score_chosen is not None and pair.score_rejected is not None
+            else 0.0
+        )
+        found.append(Sample(encoded.group, weight, label, gap, name))
+    return found
+
+
+def _fit(work: _Work) -> _Fitted:
+    """The loop itself, in one process or in each of several; ends with the best checkpoint's weights."""
+    config = work.config
+    model = _model(work)
+    layout = _layout(model, work)
+    groups = [sample.group for sample in work.training]
+    steps = [
+        (step, epoch < config.language_epochs)
+        for epoch in range(config.language_epochs + config.epochs)
+        for step in _steps(groups, layout, config, epoch)
+    ]
+    optim = config.optim
+    model = distributed.shard(model, distributed.blocks_of(model.backbone), _place(config), optim.dtype)
+    trainer = Trainer(model, optim, total_steps=len(steps), workdir=work.out)
+    every = max(1, len(steps) // config.evaluations)
+    for index in trainer.steps("training"):
+        step, reading = steps[index]
+        micro_batches = [[work.training[int(k)] for k in index_B] for index_B in step]
+        weight = sum(sample.weight for batch in micro_batches for sample in batch)
+        loss_fn = _loss_fn(model, layout, pad_id(work.tokenizer), config, reading=reading)
+        trainer.step(micro_batches, loss_fn, weight, _named)
+        if not reading and ((index + 1) % every == 0 or index + 1 == len(steps)):
+            chosen_N, rejected_N = _score(model, work.valid, layout, work)
+            accuracy = float((chosen_N > rejected_N).mean())
+            nll = float(np.logaddexp(0, rejected_N - chosen_N).mean())
+            trainer.record({"valid.accuracy": accuracy, "valid.nll": nll}, score=accuracy)
+    best = trainer.load_best()
+    one_pass = _steps(groups, layout, config, config.language_epochs)
+    read = sum(size([groups[int(k)] for k in index_B], layout) for step in one_pass for index_B in step)
+    return _Fitted(model if distributed.world() == 1 else None, len(steps), best, layout, read)
+
+
+def _model(work: _Work) -> RewardModel:
+    """The model before its first update: every process makes the same one."""
+    config = work.config
+    model = new_reward_model(config.backbone, work.tokenizer, config.seed)
+    if config.adapter is not None:
+        model = add_adapter(model, config.adapter, config.seed)
+    if config.recompute:
+        model.backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return model
+
+
+def _restored(work: _Work, updates: int) -> RewardModel:
+    """The best checkpoint of a group of processes, whole again in this one."""
+    model = _model(work)
+    optim = replace(work.config.optim, processes=1, device="cpu")
+    Trainer(model, optim, total_steps=updates, workdir=work.out).load_best()
+    return model
+
+
+def _layout(model: RewardModel, work: _Work) -> Layout:
+    """What the settings name, or what costs least on these lengths and this backbone."""
+    config = work.config
+    flash = config.backbone.attention == "flash_attention_2"
+    if config.layout == "padded":
+        return "padded"
+    if config.layout == "auto" and flash:
+        return "flat"
+    if config.layout == "flat":
+        if not flash and not takes(
+            model, "flat"
+        ):  # FlashAttention itself runs on a GPU alone, and the model is not there yet
+            raise BadInput("train: this backbone does not tell flat rows by their positions; set layout=auto")
+        return "flat"
+    groups = [sample.group for sample in (*work.training, *work.valid)]
+    whole = bool(config.language_weight or config.language_epochs or config.recompute or config.optim.processes > 1)
+    shares = (
+        not whole
+        and all(group.prefix for group in groups)  # cut at the left, two conversations may have nothing in common
+        and shares_prompts(model, config.backbone.max_length)
+    )
+    if config.layout == "shared":
+        if not shares:
+            raise BadInput(
+                "train: layout=shared needs one process, no recompute, prompts that both sides begin with, and a backbone without a "
+                "window shorter than max_length; set layout=auto"
+            )
+        return "shared"
+    return choose(groups, model.width) if shares else "padded"
+
+
+def _steps(groups: Sequence[Group], layout: Layout, config: TrainConfig, epoch: int) -> list[list[np.ndarray]]:
+    """One epoch as updates of `batch_pairs` pairs drawn uniformly, each cut into micro-batches of like lengths."""
+    order_N = stream(config.seed, "steps", str(epoch)).permutation(len(groups))
+    parts = [order_N[start : start + config.batch_pairs] for start in range(0, len(groups), config.batch_pairs)]
+    return [plan(groups, part, layout, config.budget) for part in parts]
+
+
+def _place(config: TrainConfig) -> torch.device | None:
+    return torch.device("cuda") if config.optim.device != "cpu" and torch.cuda.is_available() else None
+
+
+def _named(batch: Sequence[Sample]) -> str:
+    """A micro-batch in an error message."""
+    shown = ", ".join(sample.name for sample in batch[:4])
+    return shown if len(batch) <= 4 else f"{shown} and {len(batch) - 4} more"
+
+
+def _score(model: RewardModel, samples: Sequence[Sample], layout: Layout, work: _Work) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of both sides; the model is left in eval mode, and the trainer's next step puts it back."""
+    model.eval()
+    groups = [sample.group for sample in samples]
+    found = np.stack(forward_groups(model, groups, model, layout, work.config.budget, pad_id(work.tokenizer)))
+    return found[:, 0], found[:, 1]
+
+
+def _loss_fn(
+    model: RewardModel, layout: Layout, pad: int, config: TrainConfig, *, reading: bool
+) -> Callable[[Sequence[Sample]], LossOut]:
+    """The loss of one micro-batch as sums over its pairs; `reading` takes the next-token loss alone."""
+    reward_loss: Callable[..., LossOut] = registry.module_of(config.loss).loss
+
+    def loss_fn(samples: Sequence[Sample]) -> LossOut:
+        batch = arrange([sample.group for sample in samples], layout, pad).to(model.device)
+        hidden_BTD = model.hidden(batch)
+        scores_K = model.pooled(hidden_BTD, batch)
+        told = torch.tensor([(s.weight, s.label, s.gap) for s in samples], device=model.device).unbind(1)
+        out = reward_loss(PairScores(scores_K[::2], scores_K[1::2], *told), config.loss)
+        if reading or config.language_weight:
+            tokens = next_token_loss(model, hidden_BTD, batch, len(samples))
+            metrics = {**out.metrics, "reward_loss": out.loss.detach(), "next_token": tokens.detach()}
+            out = LossOut(tokens if reading else out.loss + config.language_weight * tokens, metrics)
+        return out.summed(sum(sample.weight for sample in samples))
+
+    return loss_fn
+
+
+def _sizes(model: RewardModel) -> tuple[int, int]:
+    weights = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return sum(count for count, _ in weights), sum(count for count, learns in weights if learns)
+
+
+def _describe(model: RewardModel, encoder: Encoder, work: _Work, folder: Path) -> None:
+    """reward.json, and, from the validation prompts, the calibration and the head's posterior."""
+    config = work.config
+    about = {**encoder.checks, "max_length": encoder.max_length, "over_long": encoder.over_long}
+    write_json(folder / ABOUT, {**about, "loss": registry.plugin_of(config.loss).name, "pairs": len(work.training)})
+    layout: Layout = "flat" if config.backbone.attention == "flash_attention_2" else "padded"
+    model.to(_place(config) or torch.device("cpu"))
+    read = partial(forward_groups, model, layout=layout, budget=config.budget, pad=pad_id(work.tokenizer))
+    valid = np.stack(read([sample.group for sample in work.valid], model))
+    label_N = np.asarray([sample.label for sample in work.valid])
+    weight_N = np.asarray([sample.weight for sample in work.valid])
+    if not np.ptp(valid):
+        return  # every score the same: there is nothing to calibrate, and the evaluation will say so
+    calibration = calibrate.fit(valid[:, 0], valid[:, 1], label_N, weight_N)
+    calibration.save(folder / calibrate.FILE)
+    if config.posterior_pairs:
+        order_N = stream(config.seed, "posterior").permutation(len(work.training))[: config.posterior_pairs]
+        features = read([work.training[int(k)].group for k in order_N], model.features)
+        gaps_ND = np.stack([feature_2D[0] - feature_2D[1] for feature_2D in features])
+        head_D = model.head.weight[0].detach().cpu().double().numpy()
+        posterior = laplace.fit([gaps_ND], head_D, temperature=calibration.temperature)
+        posterior.save(folder / laplace.FILE)

@@ -1,8 +1,12 @@
+import errno
+import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from skyloom.core import checkpoint, store
@@ -166,3 +170,77 @@ def test_a_disk_that_refuses_is_told(tmp_path):
     blocked.write_text("not a folder")
     with pytest.raises(FailedWork, match="checkpoint not written"):
         save(blocked / "deeper", 1)
+
+
+@pytest.mark.parametrize(
+    ("owner", "call"), [(checkpoint, "save_file"), (os, "fsync"), (os, "replace"), (Path, "mkdir")]
+)
+@pytest.mark.parametrize("nth", [1, 2, 3, 4])
+def test_a_full_disk_at_any_write_spares_the_earlier_checkpoint(tmp_path, monkeypatch, owner, call, nth):
+    before = store.hash_tree(save(tmp_path, 1))
+    real, seen = getattr(owner, call), []
+
+    def full(*args, **options):
+        seen.append(args)
+        if len(seen) == nth:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, call, full)
+        try:
+            save(tmp_path, 2, seed=1)
+        except FailedWork as error:
+            told = str(error)
+            assert "checkpoint not written" in told
+            assert "No space left on device" in told
+            assert "\n" not in told
+        else:
+            assert len(seen) < nth  # the sweep is past the last call
+    assert store.hash_tree(tmp_path / "step-00000001") == before
+    assert not list(tmp_path.glob(".step*"))  # the torn one gives its space back
+    for found in checkpoint.every(tmp_path):
+        checkpoint.restore(found, model := Tied(), torch.optim.AdamW(model.parameters()))
+        assert model.count.item() == found.position.step - 1
+    save(tmp_path, 2, seed=1)
+    assert steps(tmp_path) == [1, 2]
+
+
+class Adapted(nn.Module):
+    """A frozen base with something small that learns, as LoRA has it."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.base = nn.Linear(200, 3).requires_grad_(False)
+        self.adapter = nn.Linear(200, 3, bias=False)
+        self.register_buffer("count", torch.tensor([seed]))
+
+    def forward(self, x):
+        return self.base(x) + self.adapter(x)
+
+
+def test_frozen_parameters_are_not_stored(tmp_path):
+    model = Adapted(seed=5)
+    optimizer = torch.optim.AdamW(model.adapter.parameters(), lr=0.1)
+    model(torch.ones(2, 200)).square().sum().backward()
+    optimizer.step()
+    path = checkpoint.save(tmp_path, Position(step=1, owner="me"), model, optimizer, keep=1)
+    assert load_file(path / "model.safetensors").keys() == {"adapter.weight", "count"}
+    assert json.loads((path / "state.json").read_text())["stored"] == "trainable parameters and buffers"
+    other = Adapted(seed=6)
+    base = other.base.weight.clone()
+    found = checkpoint.latest(tmp_path)
+    assert found is not None
+    checkpoint.restore(found, other, torch.optim.AdamW(other.adapter.parameters()))
+    assert torch.equal(other.adapter.weight, model.adapter.weight)
+    assert torch.equal(other.base.weight, base)
+    assert other.count.item() == 5
+    with pytest.raises(BadInput, match="another shape"):  # its base is trained and would come from nowhere
+        checkpoint.restore(found, Adapted().requires_grad_(True))
+
+
+def test_a_model_trained_whole_is_stored_whole(tmp_path):
+    path = save(tmp_path, 1)
+    assert load_file(path / "model.safetensors").keys() == {"enter.weight", "count"}
+    assert json.loads((path / "state.json").read_text())["stored"] == "parameters and buffers"

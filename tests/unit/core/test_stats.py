@@ -264,3 +264,108 @@ def test_ratings_recover_planted_strengths_at_size():
     intervals = [ratings.interval(f"p{i:02}") for i in range(40)]
     inside = sum(interval.low <= truth[i] <= interval.high for i, interval in enumerate(intervals))
     assert inside >= 34
+
+
+def calibrated(n: int, seed: int, sharpness: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Confidences in favour of the likelier side, and outcomes that follow them where sharpness is 1."""
+    odds = np.abs(rng(seed).normal(0, 1.5, n))
+    return scipy.special.expit(odds * sharpness), rng(seed + 1).random(n) < scipy.special.expit(odds)
+
+
+@pytest.mark.parametrize("binning", ["count", "width"])
+def test_ece_tells_a_calibrated_model_from_an_overconfident_one(binning):
+    sure, hit = calibrated(4000, 20)
+    ours, floor = stats.ece(sure, hit, rng(), binning=binning), stats.ece_floor(sure, rng(), binning=binning)
+    assert ours.value < 0.04
+    assert floor.low <= ours.value <= floor.high
+    bold, hit = calibrated(4000, 20, sharpness=2.0)
+    off = stats.ece(bold, hit, rng(), binning=binning)
+    true = float(np.mean(bold - scipy.special.expit(scipy.special.logit(bold) / 2)))
+    assert off.low <= true <= off.high
+    assert off.low > stats.ece_floor(bold, rng(), binning=binning).high
+    assert (off.n, off.method) == (4000, f"basic bootstrap, 15 bins of equal {binning}")
+
+
+def test_ece_is_the_written_formula():
+    sure, hit = calibrated(300, 22)
+    order = np.argsort(sure)
+    by_count = sum(abs((hit[part] - sure[part]).mean()) * 20 / 300 for part in np.split(order, 15))
+    assert stats.ece(sure, hit, rng()).value == pytest.approx(by_count)
+    by_width = sum(
+        abs((hit[bin_] - sure[bin_]).mean()) * bin_.mean()
+        for bin_ in ((np.ceil(sure * 10) == k) for k in range(1, 11))
+        if bin_.any()
+    )
+    assert stats.ece(sure, hit, rng(), bins=10, binning="width").value == pytest.approx(by_width)
+
+
+def test_ece_by_hand():
+    # 0.6 twice, one right: |0.5 - 0.6| = 0.1 on half of the rows; 0.9 twice, both right: 0.1 on the other half.
+    assert stats.ece([0.6, 0.6, 0.9, 0.9], [1, 0, 1, 1], rng(), bins=2).value == pytest.approx(0.1)
+    assert stats.ece([0.5] * 10, [1, 0] * 5, rng()).value == 0  # one confidence, one bin, whatever the order
+    assert stats.ece([1.0, 1.0], [1, 1], rng())[:3] == (0, 0, 0)
+    assert stats.ece([1.0, 1.0], [0, 0], rng())[:3] == (1, 1, 1)
+
+
+def test_ece_interval_covers_a_real_miscalibration():
+    bold, _ = calibrated(400_000, 30, sharpness=2.0)
+    true = float(np.mean(bold - scipy.special.expit(scipy.special.logit(bold) / 2)))
+    covered = 0
+    for seed in range(150):
+        ours = stats.ece(*calibrated(1000, 1000 + 2 * seed, sharpness=2.0), rng(seed), resamples=300)
+        covered += ours.low <= true <= ours.high
+    assert 0.86 <= covered / 150 <= 0.99
+
+
+def test_ece_and_brier_of_clusters():
+    sure, hit = calibrated(200, 24, sharpness=2.0)
+    labels = [f"problem {k:03}" for k in range(200)]
+    assert stats.ece(sure, hit, rng(3), cluster_N=labels)[:4] == pytest.approx(stats.ece(sure, hit, rng(3))[:4])
+    thrice = [np.repeat(column, 3) for column in (sure, hit)]
+    tripled = stats.ece(*thrice, rng(3), cluster_N=np.repeat(labels, 3))
+    assert tripled.n == 200
+    assert tripled.value == pytest.approx(stats.ece(sure, hit, rng(3)).value, abs=0.02)  # edges move by an item
+    assert tripled.high - tripled.low > 1.4 * np.subtract(*stats.ece(*thrice, rng(3))[2:0:-1])
+    clustered = stats.brier(*thrice, rng(3), cluster_N=np.repeat(labels, 3))
+    assert clustered[:4] == pytest.approx(stats.brier(sure, hit, rng(3))[:4])
+    # Every row is wholly wrong, so is every resample, however the sizes of its clusters add up.
+    assert stats.ece([1.0] * 6, [0] * 6, rng(), cluster_N=list("abbccc"))[:4] == (1, 1, 1, 3)
+
+
+def test_brier_against_its_definition():
+    sure, hit = calibrated(500, 26)
+    ours = stats.brier(sure, hit, rng())
+    assert ours.value == pytest.approx(((sure - hit) ** 2).mean())
+    assert ours.low < ours.value < ours.high
+    assert stats.brier([0.5] * 4, [0, 1, 1, 0], rng()).value == 0.25
+
+
+@pytest.mark.parametrize("call", [stats.ece, stats.brier])
+def test_probabilities_are_checked(call):
+    for sure, hit, message in (
+        ([0.5, 1.5], [0, 1], "between 0 and 1"),
+        ([0.5, 0.5], [0, 2], "between 0 and 1"),
+        ([0.5, 0.5], [0, 1, 1], "one outcome"),
+        ([0.5], [1], "at least two"),
+        ([0.5, math.nan], [0, 1], "finite"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            call(sure, hit, rng())
+    with pytest.raises(BadInput, match="cluster"):
+        call([0.5, 0.6], [0, 1], rng(), cluster_N=["a", "a"])
+    for bins in (0, -1):
+        with pytest.raises(BadInput, match="at least one bin"):
+            stats.ece([0.5, 0.6], [0, 1], rng(), bins=bins)
+
+
+def test_best_of_n_by_hand():
+    # Scores rank gold 0, 1, 0.5 upwards. Of the three pairs two hold the top (0.5), one does not (1).
+    assert stats.best_of_n([1.0, 2.0, 3.0], [0.0, 1.0, 0.5]) == pytest.approx([0.5, 2 / 3, 0.5])
+    assert stats.best_of_n([7.0] * 4, [0, 0, 0, 1]) == pytest.approx([0.25] * 4)  # ties share: a draw at random
+    assert stats.best_of_n([0.3], [2.5]) == pytest.approx([2.5])
+    many = stats.best_of_n(np.arange(1000), np.arange(1000))
+    assert np.isfinite(many).all()
+    assert many[[0, 1, -1]] == pytest.approx([999 / 2, 2 * 1001 / 3 - 1, 999])  # E max of n: n (K + 1)/(n + 1) - 1
+    for score, gold in (([], []), ([1.0], [1.0, 2.0]), ([math.nan], [1.0]), ([[1.0]], [[1.0]])):
+        with pytest.raises(BadInput, match="best of n"):
+            stats.best_of_n(score, gold)

@@ -1,5 +1,7 @@
 import json
+import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -171,6 +173,135 @@ def test_divergence_stops_the_run_and_spares_the_weights(tmp_path, bad):
             trainer.step([torch.ones(1, 2)], lambda rows: LossOut(model(rows).sum() * bad, {}), 1)
     assert torch.equal(model.weight, before)
     assert not (tmp_path / "metrics.jsonl").exists() or (tmp_path / "metrics.jsonl").read_bytes() == b""
+
+
+def failing(folder: Path, bad_at: int, spoil, name=None) -> tuple[nn.Module, str]:
+    """Train until update `bad_at`, whose third micro-batch is spoilt."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = nn.Linear(2, 1)
+    trainer = Trainer(model, CONFIG, total_steps=20, workdir=folder)
+
+    def loss(batch: tuple[int, torch.Tensor]) -> LossOut:
+        place, rows = batch
+        total = model(rows).square().sum()
+        return LossOut(spoil(total) if place == 2 and trainer.done + 1 == bad_at else total, {})
+
+    with pytest.raises(FailedWork) as error:
+        for _ in trainer.steps():
+            trainer.step([(place, torch.ones(1, 2)) for place in range(4)], loss, 4, name)
+    return model, str(error.value)
+
+
+def test_a_bad_loss_names_its_micro_batch_and_the_checkpoint_that_stands(tmp_path):
+    model, told = failing(tmp_path, 7, lambda loss: loss * math.nan, name=lambda batch: f"rows of batch {batch[0]}")
+    assert "\n" not in told
+    assert "diverged at update 7 of 20: loss nan" in told
+    assert "first in micro-batch 3 (rows of batch 2)" in told
+    assert "the checkpoint of update 4 stands" in told
+    after_six = [value.clone() for value in model.parameters()]
+    other = Trainer(mended := nn.Linear(2, 1), CONFIG, total_steps=20, workdir=tmp_path)
+    loop = other.steps()
+    assert next(loop) == 4  # resumes from the good checkpoint, without the bad rows
+    for index in range(4, 6):
+        other.step([torch.ones(1, 2)] * 4, lambda rows: LossOut(mended(rows).square().sum(), {}), 4)
+        assert next(loop) == index + 1
+    assert all(torch.equal(one, two) for one, two in zip(after_six, mended.parameters(), strict=True))
+
+
+def test_without_a_name_or_a_checkpoint_the_line_still_says_what_is_known(tmp_path):
+    _, told = failing(tmp_path, 2, lambda loss: loss * math.inf)
+    assert "first in micro-batch 3. Nothing was updated and no checkpoint was due yet" in told
+
+
+def test_a_bad_gradient_of_a_good_loss_is_told(tmp_path):
+    _, told = failing(tmp_path, 2, lambda loss: loss + torch.sqrt(loss * 0))  # 0 with an infinite slope
+    assert "the loss of every micro-batch is finite, its gradient is not" in told
+
+
+def test_dropout_does_not_depend_on_the_micro_batches_before(tmp_path):
+    masks = []
+    drop = nn.Dropout(0.5)
+    trainer = Trainer(model := nn.Linear(64, 1), CONFIG, total_steps=1, workdir=tmp_path)
+
+    def loss(rows: torch.Tensor) -> LossOut:
+        masks.append(drop(torch.ones(64)))
+        torch.rand(len(rows))  # what a batch draws beside depends on its size
+        return LossOut(model(rows).sum(), {})
+
+    for _ in trainer.steps():
+        trainer.step([torch.ones(1, 64), torch.ones(2, 64)], loss, 3)
+        second = masks[1]
+        trainer.done, masks[:] = 0, []
+        trainer.step([torch.ones(3, 64), torch.ones(2, 64)], loss, 5)
+    assert torch.equal(masks[1], second)
+    assert not torch.equal(masks[0], second)
+
+
+FULL_DISK = """
+import resource, runpy, signal, subprocess, sys
+from pathlib import Path
+from skyloom.core.errors import FailedWork
+from torch import nn
+import torch
+test = runpy.run_path(sys.argv[1])
+how, folder = sys.argv[2], Path(sys.argv[3])
+
+def limit(whole):
+    if how == "limit":
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard if whole else 25_000, hard))
+    else:
+        options = "size=" + ("4m" if whole else "120k") + (",remount" if folder.is_mount() else "")
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(folder)], check=False).returncode:
+            sys.exit(77)
+
+def train(cramped):
+    torch.manual_seed(0)
+    model = nn.Linear(64, 64)
+    trainer = test["Trainer"](model, test["CONFIG"], total_steps=12, workdir=folder)
+    for index in trainer.steps():
+        trainer.step([torch.ones(2, 64)], lambda rows: test["LossOut"](model(rows).square().sum(), {}), 2)
+        if index == 5 and cramped:
+            limit(False)
+    return model.weight.double().sum().item()
+
+limit(True)
+try:
+    train(True)
+except FailedWork as error:
+    print(error)
+limit(True)
+print([found.position.step for found in test["checkpoint"].every(folder / ".checkpoints")])
+print(train(False))
+"""
+
+
+@pytest.mark.parametrize("how", ["limit", "disk"])
+def test_a_disk_that_fills_up_in_mid_save_costs_nothing_but_the_updates_since(tmp_path, how):
+    (tmp_path / "run").mkdir()
+    code = [sys.executable, "-c", FULL_DISK, __file__, how, str(tmp_path / "run")]
+    alone = ["unshare", "-rm", *code] if how == "disk" else code
+    if how == "disk" and shutil.which("unshare") is None:
+        pytest.skip("no unshare on this machine")
+    child = subprocess.run(alone, check=False, capture_output=True, text=True)
+    if how == "disk" and (child.returncode == 77 or "unshare" in child.stderr):
+        pytest.skip("this user may not mount a small disk")
+    assert child.returncode == 0, child.stderr
+    told, stood, ended = child.stdout.splitlines()
+    assert "step-00000008: checkpoint not written" in told
+    assert ("File too large" if how == "limit" else "No space left on device") in told
+    assert stood == "[4]"
+    torch.manual_seed(0)
+    trainer = Trainer(model := nn.Linear(64, 64), CONFIG, total_steps=12, workdir=tmp_path / "whole")
+    for _ in trainer.steps():
+        trainer.step([torch.ones(2, 64)], lambda rows: LossOut(model(rows).square().sum(), {}), 2)
+    assert float(ended) == model.weight.double().sum().item()
+
+
+def test_more_processes_than_the_loop_started_are_refused(tmp_path):
+    with pytest.raises(BadInput, match="processes=2, but this loop runs in 1"):
+        Trainer(nn.Linear(2, 1), TrainerConfig(processes=2), total_steps=1, workdir=tmp_path)
 
 
 def test_other_settings_in_the_same_folder_are_refused(tmp_path):

@@ -1,170 +1,192 @@
-"""The reward model and its short training loop on a handful of pairs."""
+"""The reward model: its head, its adapters, and the directory it becomes."""
 
-import json
+import copy
 
 import numpy as np
-import polars as pl
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from reward_models import TINY, alike, backbone, groups, make_pairs, small_tokenizer
 from skyloom.core.errors import BadInput
-from skyloom.core.llm.backbones import load_backbone, train_tokenizer
+from skyloom.core.llm.backbones import END, PAD, load_backbone, save_backbone
 from skyloom.core.llm.config import BackboneConfig
-from skyloom.core.optim import TrainerConfig
-from skyloom.core.records import Message, schema, to_row
-from skyloom.reward.losses import focal
+from skyloom.reward.encoding import Encoder
+from skyloom.reward.layout import arrange
 from skyloom.reward.model import (
     RewardModel,
-    encode,
+    add_adapter,
+    export_pad_id,
     load_reward_model,
-    pad_id_of,
-    pad_sides,
+    merge_adapter,
+    new_reward_model,
     save_reward_model,
-    score_sides,
 )
-from skyloom.reward.records import Pair, pair
-from skyloom.reward.settings import TrainConfig
-from skyloom.reward.train import carve, next_token_loss, train
+from skyloom.reward.settings import AdapterConfig
+from skyloom.reward.train import next_token_loss
 
-TINY = BackboneConfig(hidden=16, layers=1, heads=2, max_length=48, vocab=300)
-CONFIG = TrainConfig(
-    backbone=TINY,
-    optim=TrainerConfig(lr=1e-2, checkpoint_every=4),
-    epochs=2,
-    batch_pairs=8,
-    budget=256,
-    valid_share=0.2,
-    held_out_share=0.2,
-    evaluations=2,
-)
-
-
-def make_pairs(count, words=("good", "bad")):
-    prompts = [(Message(role="user", content=f"question {k}"),) for k in range(count)]
-    return [
-        pair(prompt, f"{words[0]} answer", f"{words[1]} {'long ' * (k % 4)}answer") for k, prompt in enumerate(prompts)
-    ]
-
-
-def kept(pairs):
-    import pyarrow as pa
-
-    frame = pl.from_arrow(pa.Table.from_pylist([to_row(each) for each in pairs], schema=schema(Pair)))
-    return frame.with_columns(pl.lit(1.0).alias("weight"), pl.lit(1.0).alias("label"))
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return train_tokenizer(["good answer bad long question"], 300)
+TOKENIZER = small_tokenizer()
 
 
 @pytest.fixture
-def model(tokenizer):
-    return RewardModel(load_backbone(TINY, tokenizer, "none", seed=1), seed=1)
+def model():
+    return new_reward_model(TINY, TOKENIZER, seed=1)
 
 
-def test_one_seed_one_head(tokenizer, model):
-    again = RewardModel(load_backbone(TINY, tokenizer, "none", seed=1), seed=1)
-    other = RewardModel(load_backbone(TINY, tokenizer, "none", seed=1), seed=2)
-    assert torch.equal(model.head.weight, again.head.weight)
+def batch_of(pairs, layout="padded"):
+    encoder = Encoder(TOKENIZER, 64, "error")
+    return arrange([encoder(each.prompt, (each.chosen, each.rejected)).group for each in pairs], layout, 0)
+
+
+def scores(model, batch=None):
+    with torch.no_grad():
+        return model.eval()(batch_of(make_pairs(4)) if batch is None else batch)
+
+
+def trainable(model):
+    return {name for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+def test_one_seed_one_model(model):
+    again, other = (new_reward_model(TINY, TOKENIZER, seed) for seed in (1, 2))
+    assert torch.equal(scores(model), scores(again))
     assert not torch.equal(model.head.weight, other.head.weight)
 
 
-def test_padding_and_batching_change_no_score(tokenizer, model):
-    sides = [encode(tokenizer, each) for each in make_pairs(9)]
-    alone = np.concatenate([score_sides(model, [side], pad_id_of(tokenizer), 64) for side in sides])
-    together = score_sides(model, sides, pad_id_of(tokenizer), 10_000)
-    assert np.allclose(alone, together, atol=1e-5)
-    other_pad = score_sides(model, sides, 7, 10_000)  # the mask alone says what is real
-    assert np.allclose(together, other_pad, atol=1e-5)
+def test_the_head_is_drawn_as_documented():
+    shell = load_backbone(TINY, TOKENIZER, "none")
+    heads = torch.cat([RewardModel(shell, seed).head.weight.detach() for seed in range(400)])
+    assert float(heads.std()) == pytest.approx((16 + 1) ** -0.5, rel=0.05)
+    assert float(heads.mean()) == pytest.approx(0, abs=0.02)
+    assert "head.bias" not in RewardModel(shell, 0).state_dict()
 
 
-def test_a_saved_model_gives_the_same_scores(tokenizer, model, tmp_path):
-    sides = [encode(tokenizer, each) for each in make_pairs(4)]
-    save_reward_model(model, tokenizer, tmp_path / "model")
-    loaded, again = load_reward_model(tmp_path / "model")
-    assert [encode(again, each) for each in make_pairs(4)] == sides
-    before, after = (score_sides(each, sides, pad_id_of(tokenizer), 512) for each in (model, loaded))
-    assert np.allclose(before, after, atol=1e-6)
-    with pytest.raises(BadInput, match="reward_head"):
-        load_reward_model(tmp_path)
+def test_building_a_model_draws_nothing_from_the_global_generator():
+    torch.manual_seed(5)
+    add_adapter(new_reward_model(TINY, TOKENIZER, 0), AdapterConfig(rank=2), 0)
+    after = torch.rand(3)
+    torch.manual_seed(5)
+    assert torch.equal(after, torch.rand(3))
 
 
-def test_next_token_loss_does_not_depend_on_the_micro_batch(tokenizer, model):
-    sides = [encode(tokenizer, each) for each in make_pairs(4)]
-
-    def mean(part):
-        batch = pad_sides(part, 0)
-        hidden = model.hidden(batch.ids_BT, batch.mask_BT)
-        return float(next_token_loss(model, hidden[: len(part)], batch, len(part)).detach())
-
-    assert mean(sides) == pytest.approx((3 * mean(sides[:3]) + mean(sides[3:])) / 4, rel=1e-4)
-    assert mean(sides) == pytest.approx(np.log(len(tokenizer)), rel=0.2)  # random weights guess
+def test_the_last_real_token_is_read_even_where_it_is_the_pad_token():
+    model = backbone("llama")
+    some = [group._replace(branches=[[*branch, 2] for branch in group.branches]) for group in groups("eos")]
+    for layout in ("padded", "shared"):
+        assert torch.equal(scores(model, arrange(some, layout, 0)), scores(model, arrange(some, layout, 2)))
 
 
-def test_carving_is_by_prompt_and_steady():
-    pairs = make_pairs(300) + [pair(each.prompt, "x", "y") for each in make_pairs(300)]
-    slices = carve(pairs, CONFIG)
-    prompts = [{each.prompt for each in part} for part in slices]
-    assert sum(map(len, prompts)) == 300
-    assert [len(part) / 600 for part in slices] == pytest.approx([0.6, 0.2, 0.2], abs=0.1)
-    fewer = carve(pairs[:100], CONFIG)
-    assert set(fewer.valid) <= set(slices.valid)
+def test_writing_a_model_leaves_it_as_it_was(model, tmp_path):
+    before = (scores(model), copy.deepcopy(model.backbone.config.to_dict()), model.backbone.config.pad_token_id)
+    pad = TOKENIZER.pad_token
+    save_reward_model(model, TOKENIZER, tmp_path)
+    assert torch.equal(before[0], scores(model))
+    assert before[1:] == (model.backbone.config.to_dict(), model.backbone.config.pad_token_id)
+    assert pad == TOKENIZER.pad_token
+    loaded, again = load_reward_model(tmp_path)
+    assert alike(before[0], scores(loaded), 1e-6)
+    assert again.get_vocab() == TOKENIZER.get_vocab()
 
 
-def test_training_learns_resumes_nothing_and_counts(tmp_path):
-    counts = train(kept(make_pairs(120)), CONFIG, tmp_path)
-    assert counts.trained + counts.valid + counts.held_out == counts.pairs == 120
-    assert counts.best_update <= counts.updates == 2 * -(-counts.trained // 8)
-    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert rows[-1]["valid.accuracy"] > 0.9
-    held_out = pl.read_parquet(tmp_path / "held_out.parquet")
-    assert held_out.height == counts.held_out
-    assert (tmp_path / "model" / "reward_head.safetensors").is_file()
-
-
-def test_over_long_pairs_are_counted_or_refused(tmp_path):
-    from dataclasses import replace
-
-    pairs = make_pairs(60) + [pair((Message(role="user", content=f"q{k}"),), "word " * 90, "b") for k in range(30)]
-    counts = train(kept(pairs), replace(CONFIG, epochs=1, held_out_share=0.0), tmp_path / "a")
-    assert sum(counts.left_out.values()) == 30
-    assert list(counts.left_out) == ["longer than 48 tokens"]
-    with pytest.raises(BadInput, match="max_length=48"):
-        train(kept(pairs), replace(CONFIG, over_long="refuse"), tmp_path / "b")
-
-
-def test_special_tokens_in_text_are_left_out_and_another_loss_plugs_in(tmp_path):
-    from dataclasses import replace
-
-    pairs = [*make_pairs(40), *(pair((Message(role="user", content=f"x{k}"),), "a <|end|> b", "c") for k in range(10))]
-    config = replace(
-        CONFIG, epochs=1, held_out_share=0.0, loss=focal.Config(gamma=1.0), language_weight=0.5, language_epochs=1
-    )
-    counts = train(kept(pairs), config, tmp_path)
-    assert sum(counts.left_out.values()) == 10
-    first, *_, last = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert first["loss"] == pytest.approx(first["next_token"], rel=1e-4)  # the first pass reads only
-    assert last["loss"] == pytest.approx(last["reward_loss"] + 0.5 * last["next_token"], rel=1e-4)
+def test_a_trained_model_is_taken_up_where_it_stood(model, tmp_path):
+    save_reward_model(model, TOKENIZER, tmp_path)
+    taken = new_reward_model(BackboneConfig(model=str(tmp_path)), TOKENIZER, seed=99)
+    assert torch.equal(taken.head.weight, model.head.weight)
+    assert torch.equal(scores(taken), scores(model))
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"valid_share": 0.0}, "valid_share"),
-        ({"budget": 50}, "budget"),
-        ({"epochs": 0}, "epochs"),
-        ({"batch_pairs": 0}, "batch_pairs"),
-    ],
-)
-def test_senseless_settings_are_refused(tmp_path, fields, message):
-    from dataclasses import replace
-
-    with pytest.raises(BadInput, match=message):
-        train(kept(make_pairs(10)), replace(CONFIG, **fields), tmp_path)
+    "kind", ["gpt2", "mistral", "gemma3"]
+)  # transformers gives a Qwen directory Qwen's own tokenizer
+def test_every_kind_of_backbone_is_written_and_read_back(tmp_path, kind):
+    model = backbone(kind)
+    model.backbone.resize_token_embeddings(len(TOKENIZER), mean_resizing=False)
+    save_reward_model(model, TOKENIZER, tmp_path)
+    loaded, _ = load_reward_model(tmp_path)
+    assert type(loaded.backbone) is type(model.backbone)
+    assert alike(scores(model), scores(loaded), 1e-5)
 
 
-def test_weights_are_refused_rather_than_ignored(tmp_path):
-    frame = kept(make_pairs(10)).with_columns(pl.lit(0.5).alias("weight"))
-    with pytest.raises(BadInput, match="weights"):
-        train(frame, CONFIG, tmp_path)
+def test_a_backbone_that_cannot_be_written_is_refused_before_training(tmp_path):
+    mamba = backbone("mamba").backbone
+    mamba.resize_token_embeddings(len(TOKENIZER), mean_resizing=False)
+    save_backbone(mamba, TOKENIZER, tmp_path)
+    with pytest.raises(BadInput, match="no sequence classifier"):
+        new_reward_model(BackboneConfig(model=str(tmp_path), attention="eager"), TOKENIZER, 0)
+
+
+def test_the_pad_token_of_an_export_ends_no_conversation():
+    assert export_pad_id(TOKENIZER) == TOKENIZER.convert_tokens_to_ids(PAD)
+    assert export_pad_id(small_tokenizer(pad=END)) == TOKENIZER.convert_tokens_to_ids(PAD)
+    taken = "{{ '" + PAD + "<|system|><|user|><|assistant|>' }}"  # every special token has a meaning in this template
+    with pytest.raises(BadInput, match="add a pad token of its own"):
+        export_pad_id(small_tokenizer(template=taken, pad=END))
+
+
+def test_adapters_and_the_head_alone_are_trained(model):
+    before = scores(model)
+    full = sum(weight.numel() for weight in model.parameters())
+    add_adapter(model, AdapterConfig(rank=2), seed=0)
+    assert all("lora_" in name or name == "head.weight" for name in trainable(model))
+    assert "head.weight" in trainable(model)
+    assert sum(weight.numel() for weight in model.parameters() if weight.requires_grad) < full / 4
+    assert torch.equal(scores(model), before)  # an adapter begins as zero
+
+
+def test_a_merged_model_scores_as_the_adapters_did(model, tmp_path):
+    add_adapter(model, AdapterConfig(rank=2, alpha=4.0), seed=0)
+    plain = scores(model)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight.copy_(torch.linspace(-1, 1, weight.numel()).view_as(weight))
+    adapted = scores(model)
+    assert not alike(plain, adapted, 1e-3)
+    merged = merge_adapter(model)
+    assert alike(adapted, scores(merged), 1e-5)
+    save_reward_model(merged, TOKENIZER, tmp_path)
+    assert not [name for name in load_file(tmp_path / "model.safetensors") if "lora" in name]
+    assert alike(adapted, scores(load_reward_model(tmp_path)[0]), 1e-5)
+    assert merge_adapter(merged) is merged
+
+
+def test_adapters_stand_where_they_are_told_or_the_name_is_refused(model):
+    add_adapter(model, AdapterConfig(rank=2, targets=("q_proj",)), seed=0)
+    assert all("q_proj" in name or name == "head.weight" for name in trainable(model))
+    with pytest.raises(BadInput, match="train.adapter.targets=nowhere"):
+        add_adapter(new_reward_model(TINY, TOKENIZER, 0), AdapterConfig(targets=("nowhere",)), seed=0)
+
+
+@pytest.mark.parametrize("fields", [{"rank": 0}, {"dropout": 1.0}, {"dropout": -0.1}])
+def test_adapters_that_cannot_train_are_refused(fields):
+    with pytest.raises(ValueError, match="rank="):
+        AdapterConfig(**fields)
+
+
+def test_next_token_loss_does_not_depend_on_the_micro_batch(model):
+    pairs = make_pairs(4)
+
+    def mean(part):
+        batch = batch_of(part)
+        return float(next_token_loss(model, model.hidden(batch), batch, len(part)).detach())
+
+    assert mean(pairs) == pytest.approx((3 * mean(pairs[:3]) + mean(pairs[3:])) / 4, rel=1e-5)
+    assert mean(pairs) == pytest.approx(np.log(len(TOKENIZER)), rel=0.2)  # random weights guess
+
+
+def test_next_token_loss_is_that_of_transformers_own_language_model():
+    """The chosen rows alone, padding and rejected rows without a say."""
+    causal = load_backbone(TINY, TOKENIZER, "causal", seed=3)
+    model = RewardModel(causal.model, seed=0)
+    (each,) = make_pairs(1)
+    batch = batch_of([each])
+    chosen = batch.ids_BT[:1][batch.mask_BT[:1]][None]
+    ours = next_token_loss(model, model.hidden(batch), batch, 1)
+    assert float(ours.detach()) == pytest.approx(float(causal(chosen, labels=chosen).loss.detach()), rel=1e-5)
+
+
+def test_next_token_loss_needs_tied_embeddings(model):
+    model.backbone.config.tie_word_embeddings = False
+    batch = batch_of(make_pairs(1))
+    with pytest.raises(BadInput, match="language_weight"):
+        next_token_loss(model, model.hidden(batch), batch, 1)

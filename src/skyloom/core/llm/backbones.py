@@ -21,8 +21,10 @@ from safetensors import SafetensorError
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import nn
 from transformers import (
+    AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
     AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
@@ -42,7 +44,12 @@ PAD, BOS, END = "<|pad|>", "<|bos|>", "<|end|>"
 ROLES: tuple[str, ...] = ("<|system|>", "<|user|>", "<|assistant|>")
 _ALIGNED: int = 64  # bytes; where torch's own allocations start
 _SMALL_BYTES: int = 200_000_000  # loads within two seconds, so that a progress bar would be noise
-Head = Literal["causal", "none"]
+Head = Literal["causal", "none", "score"]
+KINDS: dict[Head, Any] = {  # Any: transformers' factories share no type
+    "causal": AutoModelForCausalLM,
+    "none": AutoModel,
+    "score": AutoModelForSequenceClassification,
+}
 T = TypeVar("T")
 
 
@@ -107,7 +114,7 @@ def load_backbone(
         config: which model, and how large `tiny` is.
         tokenizer: from `load_tokenizer`; `tiny` takes its vocabulary and special ids.
         head: `causal` gives next-token logits (a `...ForCausalLM`); `none` the last hidden states (`last_hidden_state`,
-            B x T x hidden, after the final norm), for reward heads.
+            B x T x hidden, after the final norm), for reward heads; `score` a sequence classifier, whose head must be in the file.
         seed: draws the weights of `tiny`; unused otherwise.
 
     Raises:
@@ -120,13 +127,20 @@ def load_backbone(
             weight.data = weight.data.to(dtype)
         return tiny.eval()
     name, options = _location(config.model)
-    kind = AutoModelForCausalLM if head == "causal" else AutoModel
+    kind = KINDS[head]
     model, report = _loaded(
         config.model,
         lambda: cast(
             tuple[PreTrainedModel, dict[str, Any]],  # Any: transformers' loading report
             kind.from_pretrained(
-                name, dtype=dtype, attn_implementation=config.attention, output_loading_info=True, **options
+                name,
+                dtype=dtype,
+                attn_implementation=config.attention,
+                output_loading_info=True,
+                use_safetensors=None
+                if "gguf_file" in options
+                else True,  # the other form is pickle, which may hold code
+                **options,
             ),
         ),
     )
@@ -136,6 +150,19 @@ def load_backbone(
         if weight.data_ptr() % _ALIGNED:
             weight.data = weight.data.clone()
     return model.eval()
+
+
+def has_score_head(config: BackboneConfig) -> bool:
+    """Whether the model that `config` names says of itself that it is a sequence classifier. Raises BadInput where it is not found."""
+    if config.model == TINY or config.model.endswith(".gguf"):
+        return False
+    name, options = _location(config.model)
+
+    def load() -> Any:  # Any: a PretrainedConfig, whose fields differ by model
+        return AutoConfig.from_pretrained(name, **options)
+
+    kinds: list[str] = _loaded(config.model, load).architectures or []
+    return any(kind.endswith("ForSequenceClassification") for kind in kinds)
 
 
 def save_backbone(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:

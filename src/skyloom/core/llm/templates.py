@@ -30,6 +30,10 @@ PLAIN_TEMPLATE: str = (
 """Used for a tokenizer that brings no template of its own (base models)."""
 
 
+FIXED_DATE: str = "{% macro strftime_now(form) %}26 Jul 2024{% endmacro %}"
+"""What templates that ask for today's date are told: the day that Llama 3.1's own template names where it sees no clock."""
+
+
 class Rendered(NamedTuple):
     """A prompt with its reply, as tokens."""
 
@@ -71,17 +75,27 @@ def render_pair(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message],
     return Rendered(prompt_ids + reply_ids, [False] * len(prompt_ids) + [True] * len(reply_ids))
 
 
+def chat_template(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The tokenizer's own template, or the plain one where it brings none.
+
+    Some templates read the clock (Llama 3.1's writes today's date): a macro stands in for it, so that tokens do not depend on the day.
+    """
+    own = tokenizer.chat_template
+    template = own if isinstance(own, str) and own else PLAIN_TEMPLATE
+    return FIXED_DATE + template if "strftime_now" in template else template
+
+
 def _text(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, prompt: bool) -> str:
     for place, message in enumerate(messages):
         for token in tokenizer.all_special_tokens:
             if token in message.content:
                 raise BadRow(f"messages[{place}].content", f"holds the tokenizer's special token {token!r} as text")
     turns = [{"role": message.role, "content": message.content} for message in messages]
-    own = tokenizer.chat_template
-    template = own if isinstance(own, str) and own else PLAIN_TEMPLATE
     try:
         return str(
-            tokenizer.apply_chat_template(turns, chat_template=template, tokenize=False, add_generation_prompt=prompt)
+            tokenizer.apply_chat_template(
+                turns, chat_template=chat_template(tokenizer), tokenize=False, add_generation_prompt=prompt
+            )
         )
     except TemplateError as error:
         roles = ", ".join(message.role for message in messages)

@@ -69,6 +69,12 @@ def index_of(prompts: Sequence[Prompt], rule: Rule) -> NgramIndex:
     return NgramIndex.build([prompt.text for prompt in prompts], rule, [prompt.name for prompt in prompts])
 
 
+def format_name(raw: Mapping[str, Any]) -> str | None:  # Any: parsed JSON or Parquet values
+    """Which known benchmark a row's columns belong to; None for any other file."""
+    known = _format_of(raw)
+    return known.name if known is not None and known in FORMATS else None
+
+
 def _file_prompts(file: Path) -> Iterator[Prompt]:
     stem = file.name.partition(".")[0]
     count = 0

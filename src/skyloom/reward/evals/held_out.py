@@ -1,9 +1,10 @@
 """Held-out pairs: plain accuracy on the prompts that training set aside.
 
-Formula  accuracy = share of pairs with chosen > rejected (a tie is wrong); Wilson's interval, and one that resamples prompts
+Formula  accuracy = share of pairs with chosen > rejected (a tie is wrong); the prompts are resampled
 Source   ours; the slice is carved by prompt in reward/train.py, so no prompt of it was trained or selected on
 Flow     collect -> curate -> train -> [evaluate] -> report
 Run      skyloom reward train --data pairs.jsonl
+Shapes   N pairs
 """
 
 from collections.abc import Sequence
@@ -17,11 +18,10 @@ from numpy.random import Generator
 
 from skyloom.core.config import NOT_KEYED
 from skyloom.core.errors import BadInput
-from skyloom.core.metrics import Estimate, Evaluation
 from skyloom.core.records import from_row
-from skyloom.core.stats import wilson
-from skyloom.reward.evals import _scoring as scoring
-from skyloom.reward.evals._scoring import Item, Report
+from skyloom.reward.evals import pairs
+from skyloom.reward.evals._items import Item, Scores, item_of
+from skyloom.reward.evals._scoring import Measured
 from skyloom.reward.records import Pair
 from skyloom.reward.settings import EvalConfig
 
@@ -44,25 +44,14 @@ def items(config: Config) -> tuple[Item, ...]:
     if config.path is None or not config.path.is_file():
         raise BadInput("held_out: training set no pair aside; set train.held_out_share above 0")
     rows = pl.read_parquet(config.path).iter_rows(named=True)
-    return tuple(scoring.item_of(from_row(Pair, row), f"held-out:{k}") for k, row in enumerate(rows))
+    return tuple(item_of(from_row(Pair, row), f"held-out:{k}") for k, row in enumerate(rows))
 
 
-def report(items: Sequence[Item], scores_N2: Float[np.ndarray, "N 2"], rng: Generator) -> Report:
-    """Accuracy, null baselines and intervals. `scores_N2`: chosen and rejected; NaN counts as wrong."""
-    win_N = scoring.wins(items, scores_N2)
-    columns = {"model": win_N}
-    for name, null in scoring.NULLS.items():
-        columns[name] = scoring.wins(items, scoring.null_scores(items, null))
-    whole = {name: wilson(int(each.sum()), len(items)) for name, each in columns.items()}
-    evaluation = Evaluation(
-        headline=Estimate.of("held-out accuracy", whole["model"]),
-        baselines=tuple(Estimate.of(name, part) for name, part in whole.items() if name != "model"),
-        others=(scoring.clustered(items, win_N, rng),),
-    )
-    rows = {"all": list(whole.values())}
-    subsets = {name: scoring.by_subset(items, each) for name, each in columns.items()}
-    if len(subsets["model"]) > 1:
-        rows |= {subset or "(none)": [subsets[name][subset] for name in columns] for subset in subsets["model"]}
-    note = "share of pairs with chosen above rejected, ties wrong; brackets: 95 % Wilson intervals"
-    table = scoring.subset_table(rows, tuple(columns), note)
-    return Report(evaluation, (table,), (scoring.calibration(scores_N2, win_N),))
+def credits(items: Sequence[Item], scores: Scores) -> Float[np.ndarray, " N"]:
+    """1 where chosen is strictly above rejected, else 0."""
+    return pairs.credits(items, scores)
+
+
+def measure(items: Sequence[Item], scores: Scores, rng: Generator) -> Measured:
+    """Accuracy over all pairs and by category."""
+    return pairs.measure(items, scores, rng, "held-out accuracy")

@@ -1,18 +1,22 @@
 """RewardBench 1: accuracy by subset, weighted into four sections, averaged plainly.
 
 Formula  a pair is right when chosen > rejected (a tie is wrong); section = sum(accuracy * weight) / sum(weight) over the subsets
-         present, weight = the subset's official number of rows, math-prm 984; score = plain mean of the sections
-Source   Lambert et al. 2024 (arXiv 2403.13787); allenai/reward-bench rewardbench/constants.py, utils.py; HF allenai/reward-bench,
-         split `filtered`, 2,985 rows: id, subset, prompt, chosen, chosen_model, rejected, rejected_model
+         present, weight = the subset's official number of rows, math-prm 984; score = plain mean of the sections. With prior sets: a
+         fifth column, the plain mean of those present; weights 2, 2, 2, 2, 1, missing columns left out. Length categories: plain mean
+         of the accuracies of the subsets that carry the tag (ours)
+Source   Lambert et al. 2024 (arXiv 2403.13787); allenai/reward-bench rewardbench/constants.py, utils.py,
+         analysis/get_benchmark_results.py; HF allenai/reward-bench, split `filtered`, 2,985 rows: id, subset, prompt, chosen,
+         chosen_model, rejected, rejected_model; HF allenai/pref-test-sets, a split a prior set: prompt (turns), chosen, rejected
 Flow     collect -> curate -> train -> [evaluate] -> report; also exports the index that decontaminates training data
-Run      skyloom reward eval --model runs/x/train/model --data filtered.parquet
-Limits   The six code subsets share 164 problems; the file names no problem, so their interval takes the rows as independent.
+Run      skyloom reward eval MODEL --bench reward_bench=filtered.parquet
+Limits   The six code subsets share 164 problems, but the file names none: the k-th rows of the six are taken as one problem.
+Shapes   N pairs
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -20,14 +24,17 @@ from numpy.random import Generator
 
 from skyloom.core.config import NOT_KEYED
 from skyloom.core.errors import BadInput, BadRow
-from skyloom.core.metrics import Estimate, Evaluation
-from skyloom.core.records import Message, Reject
-from skyloom.core.stats import Interval
-from skyloom.core.store import read_json_rows, text_field
+from skyloom.core.metrics import Estimate
+from skyloom.core.records import Raw
+from skyloom.core.store import text_field
 from skyloom.reward.evals import _scoring as scoring
-from skyloom.reward.evals._scoring import Item, Report
+from skyloom.reward.evals._items import Item, Scores, item_of
+from skyloom.reward.evals._parts import plain, weighted
+from skyloom.reward.evals._scoring import Measured
+from skyloom.reward.records import check_prompt
 from skyloom.reward.settings import EvalConfig
 from skyloom.reward.sources import world as preference_world
+from skyloom.reward.sources._files import text_or_turns, user_turn
 
 SECTIONS: dict[str, dict[str, int]] = {
     "chat": {
@@ -71,8 +78,19 @@ WORLD_SECTIONS: dict[str, tuple[str, ...]] = {
 }
 """The preference world's subsets, which weigh as many rows as they have."""
 PRIOR_SETS: tuple[str, ...] = ("anthropic_helpful", "anthropic_hhh", "shp", "summarize")
-"""HF allenai/pref-test-sets; a fifth section with half weight in the variant that older leaderboards print."""
-METHOD: str = "Wilson by subset, combined by MOVER"
+"""HF allenai/pref-test-sets; a fifth column with half weight in the variant that older leaderboards print."""
+PUBLISHED: dict[str, int] = {**{name: n for part in SECTIONS.values() for name, n in part.items()}, "math-prm": 447}
+"""Subset -> rows of the split `filtered`."""
+CODE: str = "hep-"
+LENGTH_TAGS: dict[str, str] = {
+    **dict.fromkeys(("alpacaeval-easy", "alpacaeval-hard", "xstest-should-respond"), "favours length"),
+    **dict.fromkeys(
+        ("alpacaeval-length", "math-prm", "llmbar-natural", "llmbar-adver-GPTOut", "mt-bench-med"), "neutral"
+    ),
+    **dict.fromkeys((name for name in SECTIONS["reasoning"] if name.startswith(CODE)), "neutral"),
+}
+"""LENGTH_CATEGORIES of rewardbench: "True" is `favours length` here, "Neutral" `neutral`; every other subset is "False"."""
+AGAINST: str = "against length"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,7 +98,9 @@ class Config(EvalConfig):
     """A file with RewardBench's columns, or the evaluation part of the preference world."""
 
     path: Path | None = field(default=None, metadata=NOT_KEYED)
-    """A .parquet, .jsonl or .json file; its content keys the run. None takes the world."""
+    """A .parquet, .jsonl or .json file, or a folder of them; its content keys the run. None takes the world."""
+    prior: Path | None = field(default=None, metadata=NOT_KEYED)
+    """Prior sets beside it: a file or a folder; a row without `subset` belongs to the prior set that its file is named after."""
     world: preference_world.Config = field(
         default_factory=lambda: preference_world.Config(part="eval", rows=400, history=0.0)
     )
@@ -88,99 +108,114 @@ class Config(EvalConfig):
 
 
 def inputs(config: Config) -> tuple[Path, ...]:
-    """The file, where one is named."""
-    return (config.path,) if config.path is not None else ()
+    """The files that are named."""
+    return tuple(path for path in (config.path, config.prior) if path is not None)
 
 
 def items(config: Config) -> tuple[Item, ...]:
     """Every pair in file order; raises BadInput for a bad row, because a benchmark must be whole."""
     if config.path is None:
         pairs = (preference_world.to_record(raw.data) for raw in preference_world.rows(config.world, 0))
-        return tuple(scoring.item_of(pair, f"world-eval:{k}") for k, pair in enumerate(pairs))
-    found: list[Item] = []
-    for raw in read_json_rows(config.path):
-        try:
-            if isinstance(raw, Reject):
-                raise BadRow(raw.field, raw.reason)
-            found.append(_item(raw.data))
-        except BadRow as error:
-            raise BadInput(
-                f"{config.path}: row {raw.row}: {error}; RewardBench is scored whole or not at all"
-            ) from error
-    return tuple(found)
-
-
-def report(items: Sequence[Item], scores_N2: Float[np.ndarray, "N 2"], rng: Generator) -> Report:
-    """Sections, score, null baselines and intervals. `scores_N2`: chosen and rejected; NaN counts as wrong."""
-    win_N = scoring.wins(items, scores_N2)
-    columns = {"model": scoring.by_subset(items, win_N)}
-    for name, null in scoring.NULLS.items():
-        columns[name] = scoring.by_subset(items, scoring.wins(items, scoring.null_scores(items, null)))
-    sections = {name: section_scores(subsets) for name, subsets in columns.items()}
-    name = score_name(sections["model"], columns["model"])
-    baselines = tuple(Estimate.of(null, overall(sections[null])) for null in scoring.NULLS)
-    others = [Estimate.of(section, part) for section, part in sections["model"].items()]
-    others.append(scoring.clustered(items, win_N, rng))
-    prior = with_prior_sets(columns["model"])
-    if prior is not None:
-        others.append(Estimate.of("RewardBench score with prior sets", prior))
-    rows = {
-        **{section: [sections[each][section] for each in columns] for section in sections["model"]},
-        **{subset: [columns[each][subset] for each in columns] for subset in columns["model"]},
-    }
-    note = (
-        "share of pairs with chosen above rejected, ties wrong; sections first, then subsets; brackets: 95 % intervals"
-    )
-    table = scoring.subset_table(rows, tuple(columns), note)
-    evaluation = Evaluation(
-        headline=Estimate.of(name, overall(sections["model"])), baselines=baselines, others=tuple(others)
-    )
-    return Report(evaluation, (table,), (scoring.calibration(scores_N2, win_N),))
-
-
-def section_scores(subsets: Mapping[str, Interval]) -> dict[str, Interval]:
-    """Section -> weighted accuracy over its subsets that are present; raises BadInput for an unknown subset."""
-    known = {subset for parts in SECTIONS.values() for subset in parts}
-    known |= {subset for parts in WORLD_SECTIONS.values() for subset in parts} | set(PRIOR_SETS)
-    unknown = sorted(set(subsets) - known)
-    if unknown:
-        raise BadInput(f"RewardBench: unknown subset {unknown[0]!r}; known: {', '.join(sorted(known))}")
-    found: dict[str, Interval] = {}
-    for section, weights in SECTIONS.items():
-        parts = [(float(weight), subsets[subset]) for subset, weight in weights.items() if subset in subsets]
-        parts += [(float(subsets[each].n), subsets[each]) for each in WORLD_SECTIONS[section] if each in subsets]
-        if parts:
-            found[section] = scoring.combine(parts, METHOD)
-    if not found:
-        raise BadInput("RewardBench: no subset of its four sections is present")
+        found = tuple(item_of(pair, f"world-eval:{k}") for k, pair in enumerate(pairs))
+    else:
+        found = _by_problem(scoring.read_items(config.path, _item, "RewardBench"))
+    if config.prior is not None:
+        found += scoring.read_items(config.prior, _item, "RewardBench's prior sets")
+    check_subsets({item.subset for item in found})
     return found
 
 
-def overall(sections: Mapping[str, Interval]) -> Interval:
-    """Plain mean of the sections that are present."""
-    return scoring.combine([(1.0, part) for part in sections.values()], METHOD)
+def credits(items: Sequence[Item], scores: Scores) -> Float[np.ndarray, " N"]:
+    """1 where chosen is strictly above rejected, else 0."""
+    return scoring.wins(items, scores).astype(np.float64)
 
 
-def score_name(sections: Mapping[str, Interval], subsets: Iterable[str] = ()) -> str:
+def measure(items: Sequence[Item], scores: Scores, rng: Generator) -> Measured:
+    """The score, its sections, the variant with prior sets and the length categories. Raises BadInput for an unknown subset."""
+    credit_N = credits(items, scores)
+    sizes = Counter(item.subset for item in items)
+    check_subsets(sizes)
+    sections = sections_of(sizes)
+    parts = {name: weighted(_weights(subsets, sizes)) for name, subsets in sections.items()}
+    four = list(parts.values())
+    rules = {"score": plain(four), **parts}
+    prior = [name for name in PRIOR_SETS if name in sizes]
+    if prior:
+        rules["prior sets"] = weighted(dict.fromkeys(prior, 1.0))
+        rules["with"] = plain([*four, *four, rules["prior sets"]])  # weights 2, 2, 2, 2, 1
+    rules |= {f"subsets: {tag}": weighted(dict.fromkeys(each, 1.0)) for tag, each in _tagged(sizes).items()}
+    found = scoring.resampled(items, credit_N, rules, rng)
+    named = score_name(sections, sizes)
+    headline = Estimate.of(named, found.pop("score"))
+    both = [Estimate.of(f"{named} with prior sets", found.pop("with"))] if prior else []
+    pooled = Estimate.of("accuracy, all pairs", scoring.accuracy(items, credit_N, rng))
+    others = (*both, *(Estimate.of(name, interval) for name, interval in found.items()), pooled)
+    rows = {name: found[name] for name in (*sections, "prior sets") if name in found}
+    return Measured(headline, others, rows | scoring.by_subset(items, credit_N, rng))
+
+
+def sections_of(subsets: Iterable[str]) -> dict[str, list[str]]:
+    """Section -> its subsets that are present; a section without any is left out. Raises BadInput where none is left."""
+    present = set(subsets)
+    found = {
+        section: [name for name in (*weights, *WORLD_SECTIONS[section]) if name in present]
+        for section, weights in SECTIONS.items()
+    }
+    if not any(found.values()):
+        raise BadInput("RewardBench: no subset of its four sections is present")
+    return {section: each for section, each in found.items() if each}
+
+
+def check_subsets(subsets: Iterable[str]) -> None:
+    """Raise BadInput for an unknown subset: it would belong to no section."""
+    known = {subset for parts in (*SECTIONS.values(), *WORLD_SECTIONS.values()) for subset in parts} | set(PRIOR_SETS)
+    unknown = sorted(set(subsets) - known)
+    if unknown:
+        raise BadInput(f"RewardBench: unknown subset {unknown[0]!r}; known: {', '.join(sorted(known))}")
+
+
+def score_name(sections: Mapping[str, Sequence[str]], subsets: Iterable[str] = ()) -> str:
     """The headline's name, which says so where sections are missing, or where the preference world was scored."""
     world = {subset for parts in WORLD_SECTIONS.values() for subset in parts}
     name = "world score by RewardBench's rule" if world & set(subsets) else "RewardBench score"
     return name if len(sections) == len(SECTIONS) else f"{name} of {', '.join(sections)} alone"
 
 
-def with_prior_sets(subsets: Mapping[str, Interval]) -> Interval | None:
-    """The older score: sections weigh 2, the mean of the prior sets 1; None where no prior set is present."""
-    prior = [(1.0, subsets[name]) for name in PRIOR_SETS if name in subsets]
-    if not prior:
-        return None
-    four = [(2.0, part) for part in section_scores(subsets).values()]
-    return scoring.combine([*four, (1.0, scoring.combine(prior, METHOD))], METHOD)
+def _weights(subsets: Iterable[str], sizes: Mapping[str, int]) -> dict[str, float]:
+    """The official weight; the world's subsets weigh as many rows as they have."""
+    official = {name: n for part in SECTIONS.values() for name, n in part.items()}
+    return {subset: float(official.get(subset, sizes[subset])) for subset in subsets}
 
 
-def _item(raw: Mapping[str, Any]) -> Item:  # Any: parsed JSON or Parquet values
-    name = raw.get("id")
+def _tagged(subsets: Iterable[str]) -> dict[str, list[str]]:
+    """Length category -> its official subsets that are present."""
+    found: dict[str, list[str]] = {}
+    for subset in subsets:
+        if subset in PUBLISHED:
+            found.setdefault(LENGTH_TAGS.get(subset, AGAINST), []).append(subset)
+    return dict(sorted(found.items()))
+
+
+def _by_problem(found: Sequence[Item]) -> tuple[Item, ...]:
+    """The k-th rows of the code subsets share a cluster."""
+    counts: dict[str, int] = {}
+    clustered: list[Item] = []
+    for item in found:
+        if item.subset.startswith(CODE):
+            counts[item.subset] = counts.get(item.subset, 0) + 1
+            item = replace(item, cluster=f"{CODE}{counts[item.subset]}")
+        clustered.append(item)
+    return tuple(clustered)
+
+
+def _item(raw: Raw) -> Item:
+    stem = Path(raw.file).name.partition(".")[0]
+    subset = stem if stem in PRIOR_SETS and raw.data.get("subset") is None else text_field(raw.data, "subset")
+    name = raw.data.get("id", raw.row if subset in PRIOR_SETS else None)
     if name is None:
         raise BadRow("id", "missing")
-    prompt, chosen, rejected, subset = (text_field(raw, key) for key in ("prompt", "chosen", "rejected", "subset"))
-    turns = (Message(role="user", content=prompt),)
-    return Item(name=f"{subset}:{name}", subset=subset, prompt=turns, chosen=chosen, rejected=rejected)
+    prompt = text_or_turns(raw.data, "prompt")
+    turns = user_turn(prompt) if isinstance(prompt, str) else prompt
+    check_prompt(turns)
+    chosen, rejected = (text_field(raw.data, key, empty=True) for key in ("chosen", "rejected"))
+    return Item(name=f"{subset}:{name}", subset=subset, prompt=tuple(turns), responses=(chosen, rejected))

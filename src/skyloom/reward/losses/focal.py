@@ -11,33 +11,39 @@ Shapes   B preference pairs
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skyloom.core.losses import LossConfig, LossOut
+from skyloom.reward.losses._pairs import PairLossConfig, pair_loss, require
 
 if TYPE_CHECKING:  # recipes and plans read Config without torch
-    from jaxtyping import Float
     from torch import Tensor
 
-    from skyloom.reward.model import PairScores
+    from skyloom.core.losses import LossOut
+    from skyloom.reward.losses._pairs import PairScores
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config(LossConfig):
+class Config(PairLossConfig):
     """The focus."""
 
     gamma: float = 2.0
-    """Exponent, at least 0 (2 as in Lin et al. 2017; Skywork-Reward states none)."""
+    """Exponent, 0 (Bradley-Terry) or more (2 as in Lin et al. 2017; Skywork-Reward states none)."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, naming the field, for a value out of range."""
+        PairLossConfig.__post_init__(self)
+        require(self, "gamma", 0 <= self.gamma < math.inf, "0 or more")
 
 
 def loss(pairs: PairScores, config: Config) -> LossOut:
-    """Mean over the pairs; `win_rate` counts a tie as half, `gap` is the mean of chosen - rejected."""
+    """Weighted mean over the pairs; metrics as in `pair_loss`."""
     from torch.nn.functional import logsigmoid
 
-    gap_B: Float[Tensor, " B"] = pairs.chosen_B - pairs.rejected_B
-    # log(1 - sigmoid(x)) = logsigmoid(-x): the power is taken in logs, so that no difference of near-equal numbers arises.
-    focus_B: Float[Tensor, " B"] = (config.gamma * logsigmoid(-gap_B)).exp()
-    win_B: Float[Tensor, " B"] = (gap_B.detach().sign() + 1) / 2
-    metrics = {"win_rate": win_B.mean(), "gap": gap_B.detach().mean()}
-    return LossOut(loss=-(focus_B * logsigmoid(gap_B)).mean(), metrics=metrics)
+    def focused(chosen_B: Tensor, rejected_B: Tensor, margin_B: Tensor) -> Tensor:
+        gap_B = chosen_B - rejected_B - margin_B
+        # log(1 - sigmoid(x)) = logsigmoid(-x): the power is taken in logs, so that no difference of near-equal numbers arises.
+        return -(config.gamma * logsigmoid(-gap_B)).exp() * logsigmoid(gap_B)
+
+    return pair_loss(pairs, config, focused)

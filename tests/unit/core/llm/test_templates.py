@@ -2,7 +2,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from skyloom.core.errors import BadInput, BadRow
-from skyloom.core.llm.templates import PLAIN_TEMPLATE, render_chat, render_pair, render_prompt
+from skyloom.core.llm.templates import PLAIN_TEMPLATE, chat_template, render_chat, render_pair, render_prompt
 from skyloom.core.records import Message
 
 ASK = [Message(role="system", content="count"), Message(role="user", content="how many nuts 12")]
@@ -78,3 +78,38 @@ def test_a_template_that_refuses_a_role_is_told(tokenizer):
     strict = other_template(tokenizer, "{{ raise_exception('no system role') }}")
     with pytest.raises(BadInput, match="system, user: no system role"):
         render_prompt(strict, ASK)
+
+
+def test_a_template_that_asks_for_the_date_gets_the_same_one_each_day(tokenizer):
+    """Llama 3.1's template writes today's date, which would make tokens, and so scores, depend on the day."""
+    dated = other_template(
+        tokenizer,
+        "{% if not date is defined %}{% if strftime_now is defined %}{% set date = strftime_now('%d %b %Y') %}{% endif %}{% endif %}"
+        "{{ bos_token }}{{ date }}{% for m in messages %}{{ m['content'] }}{% endfor %}",
+    )
+    assert dated.decode(render_chat(dated, ASK)) == "<|bos|>26 Jul 2024counthow many nuts 12"
+    assert dated.chat_template in chat_template(dated)
+    assert chat_template(tokenizer) == tokenizer.chat_template  # others stay as they are
+
+
+def test_a_template_that_does_not_parse_is_told(tokenizer):
+    torn = other_template(tokenizer, "{% for m in messages %}{{ m['content'] }")
+    with pytest.raises(BadInput, match="chat template"):
+        render_chat(torn, ASK)
+
+
+def test_a_tokenizer_that_adds_its_own_bos_does_not_double_it(tokenizer):
+    from tokenizers.processors import TemplateProcessing
+
+    adding = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer.backend_tokenizer,
+        pad_token="<|end|>",
+        bos_token="<|bos|>",
+        eos_token="<|end|>",
+        chat_template=tokenizer.chat_template,
+    )
+    adding.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|bos|> $A", special_tokens=[("<|bos|>", adding.bos_token_id)]
+    )
+    assert adding.encode("nuts")[0] == adding.bos_token_id != tokenizer.encode("nuts")[0]
+    assert render_chat(adding, ASK) == render_chat(tokenizer, ASK)
