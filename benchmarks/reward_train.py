@@ -77,18 +77,22 @@ class Clock(TrainerCallback):
         self.ended = (0.0, 0.0)
         self.losses: list[float] = []
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # Any: transformers' own
+    def on_step_begin(self, *_: Any, **__: Any) -> None:  # Any: transformers' own
+        """The first one starts the clock."""
         self.began = self.began or now()
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        """The last one stops it."""
         self.ended = now()
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def on_log(self, *_: Any, logs: dict[str, Any] | None = None, **__: Any) -> None:
+        """Once an update."""
         if logs and "loss" in logs:
             self.losses.append(float(logs["loss"]))
 
     @property
     def run(self) -> Run:
+        """Of the loop that has ended."""
         assert self.began is not None
         return Run(self.ended[0] - self.began[0], self.ended[1] - self.began[1], self.losses)
 
@@ -232,8 +236,8 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     transformers.logging.set_verbosity_error()
     datasets.disable_progress_bars()
-    update = 16 if quick else 32
-    pairs, repeats = given.pairs or (32 if quick else 128), given.repeats or (2 if quick else 3)
+    update = 8 if quick else 32
+    pairs, repeats = given.pairs or (16 if quick else 128), given.repeats or (2 if quick else 3)
     if pairs % update:
         parser.error(f"--pairs must be a multiple of {update}")
     backbone = BackboneConfig(

@@ -59,7 +59,13 @@ def test_planted_defects_are_found(finished):
 
 def test_the_evaluation_names_baselines_and_intervals(finished):
     evaluation = read_evaluation(finished[0] / "evaluate")
-    assert {each.name for each in evaluation.baselines} == {"longest", "shortest", "most markdown"}
+    assert {each.name for each in evaluation.baselines} == {
+        "longest",
+        "shortest",
+        "most markdown",
+        "constant",
+        "random",
+    }
     assert all(each.value < 0.62 for each in evaluation.baselines)
     assert {"chat", "chat_hard", "safety", "reasoning"} <= {each.name for each in evaluation.others}
     assert read_tables(finished[0] / "evaluate")[0].rows[0][0] == "chat"
@@ -110,11 +116,15 @@ def test_train_eval_and_score_on_a_file(tmp_path):
     assert told["train"]["trained"] + told["train"]["valid"] + told["train"]["held_out"] == 150
     assert told["evaluation"]["headline"]["value"] > 0.9
     model, out = str(run / "train" / "model"), tmp_path / "scores.jsonl"
-    result = CliRunner().invoke(app, ["score", "--model", model, "--data", str(file), "--out", str(out)])
-    assert "151 pairs scored, 1 rows rejected" in result.output
+    result = CliRunner().invoke(app, ["score", model, str(file), "--out", str(out)])
+    assert "151 rows scored, 1 rejected" in result.output
+    assert "identical to chosen" in result.output
     first = json.loads(out.read_text().splitlines()[0])
     assert first["row"] == 1
-    assert first["chosen"] > first["rejected"]
+    assert first["scores"][0] > first["scores"][1]
+    assert first["normalised"][0] > first["normalised"][1]
+    assert sum(first["p_win"]) == pytest.approx(1)
+    assert first["p_win"][0] > 0.5
 
 
 def test_a_test_split_is_refused_in_one_line_and_noted_when_forced(tmp_path):

@@ -12,6 +12,7 @@ import typer
 
 from skyloom.app.output import estimate_lines, say
 from skyloom.app.reward_data import app as data_app
+from skyloom.app.reward_lab import app as lab_app
 from skyloom.app.reward_model import app as model_app
 from skyloom.app.reward_serve import app as serve_app
 from skyloom.core.errors import BadInput
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from skyloom.reward.settings import RewardConfig
 
 app = typer.Typer(help="Preference pairs: curate, train a reward model, evaluate, score.", no_args_is_help=True)
-for part in (data_app, model_app, serve_app):
+for part in (data_app, model_app, lab_app, serve_app):
     app.add_typer(part)
 
 Datas = Annotated[
@@ -45,13 +46,12 @@ AsTrain = Annotated[bool, typer.Option("--as-train", help="Train on a test split
 Model = Annotated[str, typer.Option("--model", help="tiny, a Hugging Face name, a local directory or a .gguf file.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Run directory; without it runs/<name>-<fingerprint>.")]
 MaxRows = Annotated[int, typer.Option("--max-rows", help="Read so many rows at most; 0 reads all.")]
-Epochs = Annotated[int, typer.Option("--epochs", help="Passes over the pairs.")]
+Epochs = Annotated[int, typer.Option("--epochs", help="Passes over the pairs; 0: the preset's, or 2.")]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", help="path=value, for example train.optim.lr=1e-3; repeatable.")
 ]
 Index = Annotated[Path | None, typer.Option("--index", help="A benchmark index (.npz) to decontaminate against.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-DEFAULT_EPOCHS: int = 2
 GENERIC: str = "pairs_file"
 """Reads any file of chosen and rejected; taken where no other source fits."""
 HUB: str = "hf:"
@@ -94,7 +94,10 @@ def train(
     index: Index = None,
     benchmark: Benchmarks = None,
     max_rows: MaxRows = 0,
-    epochs: Epochs = DEFAULT_EPOCHS,
+    epochs: Epochs = 0,
+    preset: Annotated[
+        str, typer.Option("--preset", help="Settings of the paper or a peer, e.g. skywork_8b, rlhflow, openrlhf, trl.")
+    ] = "",
     settings: Sets = None,
     out: Out = None,
     as_json: AsJson = False,
@@ -105,7 +108,7 @@ def train(
     from skyloom.reward.pipeline import run as run_all
 
     sources = pair_sources(data, source, as_train, max_rows)
-    config = _config(sources, model, epochs, index, benchmark, settings)
+    config = _config(sources, model, epochs, index, benchmark, settings, preset)
     with open_run("reward.train", config, out, config.seed) as run:
         evaluation = run_all(config, run)
         render(run.path)
@@ -186,28 +189,31 @@ def _config(
     index: Path | None,
     benchmarks: Sequence[Path] | None,
     settings: Sequence[str] | None,
+    preset: str = "",
 ) -> "RewardConfig":
     """Curation, training and a held-out evaluation for sources of files."""
     from skyloom.core.config import override
     from skyloom.core.llm.config import TINY, BackboneConfig
     from skyloom.core.optim import TrainerConfig
     from skyloom.reward.evals import held_out
+    from skyloom.reward.presets import preset as preset_of
     from skyloom.reward.settings import RewardConfig, TrainConfig
 
     tiny = model == TINY
+    trained = TrainConfig(
+        backbone=BackboneConfig(model=model, max_length=512 if tiny else 4096, hidden=64),
+        optim=TrainerConfig(lr=1e-3 if tiny else 2e-6, device="auto"),
+        batch_pairs=32 if tiny else 128,
+        budget=8192,
+        held_out_share=0.2,
+    )
+    trained = preset_of(preset, trained) if preset else trained
     config = RewardConfig(
         collect=sources,
         curate=_chain(index, bool(benchmarks)),
         benchmarks=tuple(path.resolve() for path in benchmarks or ()),
         ngram=13,
-        train=TrainConfig(
-            backbone=BackboneConfig(model=model, max_length=512 if tiny else 4096, hidden=64),
-            optim=TrainerConfig(lr=1e-3 if tiny else 2e-6, device="auto"),
-            epochs=epochs,
-            batch_pairs=32 if tiny else 128,
-            budget=8192,
-            held_out_share=0.2,
-        ),
+        train=replace(trained, epochs=epochs or trained.epochs),
         evaluate=held_out.Config(),
     )
     return override(config, settings or [])

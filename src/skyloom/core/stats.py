@@ -5,8 +5,9 @@ Flow     evaluate and report call it; it never reads or writes a file
 Run      stats.wilson(k=71, n=100) -> Interval(value=0.71, low=0.61…, high=0.79…, n=100, method="Wilson")
 Choice   a proportion -> wilson; any other mean -> bootstrap; rows that share a problem, a game or an author ->
          cluster_bootstrap; two systems on the same items -> paired_bootstrap and mcnemar; many tests -> holm;
-         players who met in pairs -> bradley_terry or elo
-Shapes   N observations, C clusters (or other independent units), R resamples, M hypotheses, P players
+         players who met in pairs -> bradley_terry or elo; stated confidences -> ece with ece_floor, and brier; the best of
+         n drawn -> best_of_n
+Shapes   N observations, C clusters (or other independent units), R resamples, M hypotheses, P players, B bins, K replies
 Random   nothing is drawn except through the `rng` argument, so one seed gives one interval
 """
 
@@ -467,7 +468,7 @@ def ece_floor(
     binning: Literal["count", "width"] = "count",
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """The ECE that a perfectly calibrated model of these confidences reads: its mean and the range that holds 95% of it.
+    """The ECE that a perfectly calibrated model of these confidences reads: its median and the range that holds 95% of it.
 
     Outcomes are drawn as the confidences say (consistency resampling, Bröcker & Smith 2007), values as independent. An
     `ece` above `high` is miscalibration that N can show; one inside is not told from none.
@@ -480,8 +481,9 @@ def ece_floor(
         for start in range(0, resamples, rows)
     ]
     value_R = np.concatenate(drawn) / len(sure_N)
-    low, high = np.quantile(value_R, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Interval(float(value_R.mean()), float(low), float(high), len(sure_N), "consistency resampling")
+    # Not the mean: where nearly every confidence is 1, a rare draw carries it above the range.
+    low, middle, high = np.quantile(value_R, [(1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2])
+    return Interval(float(middle), float(low), float(high), len(sure_N), "consistency resampling")
 
 
 def brier(

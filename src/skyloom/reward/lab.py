@@ -96,7 +96,7 @@ class LabConfig(Config):
     """How often the others are divided anew, and random subsets drawn; at least 1, and 3 for an interval that deserves the name."""
     folds: int = 5
     """Parts of the cross-fitting, at least 2."""
-    l2: tuple[float, ...] = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
+    l2: tuple[float, ...] = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
     """Penalties to choose from, falling; the search stops after two that do not help."""
     least_rows: int = 50
     """Pairs that a group must have to be left out, or to be a subset of its own (ours)."""

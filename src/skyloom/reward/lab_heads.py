@@ -11,7 +11,7 @@ Flow     lab.py -> [lab_heads] -> lab_page.py
 Limits   A linear head has one optimum: a seed moves the division into training and validation prompts, the folds and the random
          subsets, and the test prompts stay. Training sets of two seeds overlap, so intervals over seeds are no intervals over new data.
 Cost     N = 5,000, D = 576, one core: some 0.3 s a head with its whole path (hinge, which has corners, a second)
-Shapes   N rows, K rows of one condition, D feature width, T test rows, C conditions, S seeds
+Shapes   N rows, K rows of one condition, M curated rows, D feature width, T test rows, C conditions, S seeds
 """
 
 import functools
@@ -49,6 +49,7 @@ CURATED: str = "curated"
 Kind = Literal["set", "size", "without", "loss"]
 Floats = Float[np.ndarray, " N"]
 Rows = Int[np.ndarray, " K"]
+Curated = Int[np.ndarray, " M"]
 
 
 class Condition(NamedTuple):
@@ -261,13 +262,13 @@ class _Ablation:
         everything = self._condition(ALL, "set", "", train_K)
         first = self._outcome(everything, valid_K)
         yield ALL, first
-        curated_K = np.flatnonzero(split.train_N & self.kept_N & (self.weight_N > 0))
+        curated_M = np.flatnonzero(split.train_N & self.kept_N & (self.weight_N > 0))
         draw = stream(self.config.seed, "lab", "seed", seed)
         conditions = itertools.chain(
-            self._sets(train_K, curated_K, draw),
+            self._sets(train_K, curated_M, draw),
             self._sizes(train_K, self._agreement(seed, everything, first.head.l2), draw),
             self._left_outs(train_K),
-            self._losses(train_K, curated_K),
+            self._losses(train_K, curated_M),
         )
         for condition in conditions:
             if len(condition.rows_K) < min(self.config.least_rows, len(train_K)):
@@ -282,15 +283,15 @@ class _Ablation:
         right_T = self.space.margins(head, np.flatnonzero(self.test_N)) > 0
         return _Outcome(condition, head, right_T, time.perf_counter() - started)
 
-    def _sets(self, train_K: Rows, curated_K: Rows, draw: np.random.Generator) -> Iterator[Condition]:
+    def _sets(self, train_K: Rows, curated_M: Curated, draw: np.random.Generator) -> Iterator[Condition]:
         """The curated set, and as many pairs at random."""
         if not self.data.curated:
             return
         random = f"random, as many as {CURATED}"
-        size = min(len(curated_K), len(train_K))
+        size = min(len(curated_M), len(train_K))
         yield self._condition(random, "set", ALL, np.sort(draw.choice(train_K, size, replace=False)))
-        yield self._condition(CURATED, "set", random, curated_K, own=True)
-        yield self._condition(f"{CURATED}, no weights or labels", "set", CURATED, curated_K)
+        yield self._condition(CURATED, "set", random, curated_M, own=True)
+        yield self._condition(f"{CURATED}, no weights or labels", "set", CURATED, curated_M)
 
     def _sizes(self, train_K: Rows, margin_K: Floats, draw: np.random.Generator) -> Iterator[Condition]:
         """Shares of the pairs: at random, by agreement, and by score where there are scores, with and without learnt offsets."""
@@ -321,7 +322,7 @@ class _Ablation:
         for name, group_N in self.without.items():
             yield self._condition(name, "without", ALL, train_K[~group_N[train_K]])
 
-    def _losses(self, train_K: Rows, curated_K: Rows) -> Iterator[Condition]:
+    def _losses(self, train_K: Rows, curated_M: Curated) -> Iterator[Condition]:
         """The other losses on all pairs, and on the curated ones."""
         plugins = [registry.plugin_of(loss).name for loss in self.config.losses]
         for k, loss in enumerate(self.config.losses[1:], 1):
@@ -330,7 +331,7 @@ class _Ablation:
             )
             yield self._condition(name, "loss", ALL, train_K, loss)
             if self.data.curated:
-                yield self._condition(f"{CURATED}, {name}", "loss", CURATED, curated_K, loss, own=True)
+                yield self._condition(f"{CURATED}, {name}", "loss", CURATED, curated_M, loss, own=True)
 
     def _condition(
         self, name: str, kind: Kind, against: str, rows_K: Rows, loss: LossConfig | None = None, own: bool = False

@@ -263,9 +263,9 @@ def _conditions(found: Findings, kind: str, whole: Drawn, config: LabConfig, rng
     seeds = found.right_CST.shape[1]
     n = f"{whole.right_CT.shape[1]:,} test pairs of {whole.prompts:,} prompts, {seeds} seeds"
     note = (
-        f"{n}; n of an interval: prompts; trained: pairs, mean over seeds; penalty: median of {len(config.l2)} tried, {config.l2[-1]:g} to {config.l2[0]:g}; p: sign flips "
-        f"by prompt, Holm over this table; least shown: the difference that four of five such tests would find, so a smaller "
-        f"one that is not significant says nothing"
+        f"{n}; n of an interval: prompts; trained: pairs, mean over seeds; penalty: median over seeds, of {len(config.l2)} from "
+        f"{config.l2[-1]:g} to {config.l2[0]:g}; p: sign flips by prompt, Holm over this table; least shown: the difference that four "
+        f"of five such tests would find, so a smaller one that is not significant says nothing"
     )
     columns = ("condition", "loss", "trained", "penalty", "accuracy", "against", "difference", "p", "p, Holm")
     return Table(title=TITLES[kind], note=note, columns=(*columns, "least shown"), rows=tuple(rows))

@@ -38,7 +38,7 @@ from skyloom.core.trainer import Trainer
 from skyloom.reward import calibrate, laplace
 from skyloom.reward.encoding import Encoder
 from skyloom.reward.layout import Batch, Group, Layout, arrange, choose, plan, saved, size
-from skyloom.reward.losses._pairs import PairScores
+from skyloom.reward.losses._pairs import PairLossConfig, PairScores
 from skyloom.reward.model import RewardModel, add_adapter, merge_adapter, new_reward_model, save_reward_model
 from skyloom.reward.records import Pair, prompt_text
 from skyloom.reward.score import ABOUT, forward_groups, shares_prompts, takes
@@ -143,6 +143,7 @@ def train(kept: pl.DataFrame, config: TrainConfig, out: Path) -> Counts:
     left_out: Counter[str] = Counter()
     training, valid = (_encoded(encoder, part, left_out) for part in (slices.train, slices.valid))
     truncated = left_out.pop(_TRUNCATED, 0)
+    _refuse_unweighted(config, [*training, *valid])
     if not training or not valid:
         raise BadInput(
             f"training: {len(training)} pairs to train on and {len(valid)} to validate on; need one of each at least"
@@ -227,6 +228,16 @@ def _check(config: TrainConfig) -> None:
             raise BadInput(f"train: {rule}")
 
 
+def _refuse_unweighted(config: TrainConfig, samples: Sequence[Sample]) -> None:
+    """A loss of somebody's own may know nothing of weights and labels; then it must not be given any."""
+    plain = all(sample.weight == 1 and sample.label == 1 for sample in samples)
+    if not plain and not isinstance(config.loss, PairLossConfig):
+        raise BadInput(
+            f"train: curation gave weights or soft labels, which the loss {registry.plugin_of(config.loss).name} does not take; "
+            "use one of the built-in losses, or keep and drop instead"
+        )
+
+
 _TRUNCATED: str = "\0truncated"
 
 
@@ -287,9 +298,7 @@ def _fit(work: _Work) -> _Fitted:
         loss_fn = _loss_fn(model, layout, pad_id(work.tokenizer), config, reading=reading)
         trainer.step(micro_batches, loss_fn, weight, _named)
         if not reading and ((index + 1) % every == 0 or index + 1 == len(steps)):
-            chosen_N, rejected_N = _score(model, work.valid, layout, work)
-            accuracy = float((chosen_N > rejected_N).mean())
-            nll = float(np.logaddexp(0, rejected_N - chosen_N).mean())
+            accuracy, nll = _validated(*_score(model, work.valid, layout, work), work.valid)
             trainer.record({"valid.accuracy": accuracy, "valid.nll": nll}, score=accuracy)
     best = trainer.load_best()
     one_pass = _steps(groups, layout, config, config.language_epochs)
@@ -370,6 +379,15 @@ def _score(model: RewardModel, samples: Sequence[Sample], layout: Layout, work: 
     groups = [sample.group for sample in samples]
     found = np.stack(forward_groups(model, groups, model, layout, work.config.budget, pad_id(work.tokenizer)))
     return found[:, 0], found[:, 1]
+
+
+def _validated(chosen_N: np.ndarray, rejected_N: np.ndarray, samples: Sequence[Sample]) -> tuple[float, float]:
+    """Accuracy (a tie is wrong) and nats a pair, by the ledger's labels and weights; a label of l is right with probability l."""
+    weight_N, label_N = np.asarray([(sample.weight, sample.label) for sample in samples]).T
+    right_N = label_N * (chosen_N > rejected_N) + (1 - label_N) * (rejected_N > chosen_N)
+    gap_N = chosen_N - rejected_N
+    nll_N = label_N * np.logaddexp(0, -gap_N) + (1 - label_N) * np.logaddexp(0, gap_N)
+    return float(np.average(right_N, weights=weight_N)), float(np.average(nll_N, weights=weight_N))
 
 
 def _loss_fn(

@@ -369,3 +369,10 @@ def test_best_of_n_by_hand():
     for score, gold in (([], []), ([1.0], [1.0, 2.0]), ([math.nan], [1.0]), ([[1.0]], [[1.0]])):
         with pytest.raises(BadInput, match="best of n"):
             stats.best_of_n(score, gold)
+
+
+def test_the_floor_of_ece_holds_where_nearly_every_confidence_is_one():
+    sure = np.full(200, 1 - 1e-9)
+    sure[:2] = 0.97
+    found = stats.ece_floor(sure, np.random.default_rng(0))
+    assert found.low <= found.value <= found.high

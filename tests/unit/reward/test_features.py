@@ -150,8 +150,9 @@ def test_parts_that_hold_a_side_twice_do_not_shift_the_others(tmp_path, scorer):
     """Two processes that filled one folder at the same time."""
     pairs = make_pairs(8)
     cache(pairs[:6], tmp_path / "a", lambda: scorer)
-    cache(pairs[3:], tmp_path / "b", lambda: scorer)
+    cache(pairs[2:], tmp_path / "b", lambda: scorer)  # parts that begin elsewhere, so that they have other names
     for path in (tmp_path / "b").glob("part-*.npz"):
+        assert not (tmp_path / "a" / path.name).exists()
         path.rename(tmp_path / "a" / path.name)
     both = read(tmp_path / "a").of(pairs)
     assert both.known_M.all()

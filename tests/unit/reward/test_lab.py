@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -23,7 +22,7 @@ from skyloom.reward.annotate import exact_duplicates as find_duplicates
 from skyloom.reward.decide import duplicates
 from skyloom.reward.evals import held_out
 from skyloom.reward.lab import FACTS, Data, LabConfig, read_rows
-from skyloom.reward.lab_heads import ALL, CURATED, Condition, Space, ablate, divide, fit, places, reads_sides
+from skyloom.reward.lab_heads import ALL, CURATED, Condition, Findings, Space, ablate, divide, fit, places, reads_sides
 from skyloom.reward.losses import bradley_terry, cross_entropy
 from skyloom.reward.settings import RewardConfig
 from skyloom.reward.sources import world
@@ -70,6 +69,33 @@ def planted(n=1500, width=12, seed=0, flipped=0.0, sharp=2.5, sources=1):
     # The best that anyone can do on these very pairs: say the sign of the true gap.
     bayes = float((((chosen_ND - rejected_ND) @ truth_D) > 0).mean())
     return Data(facts=facts, chosen_ND=chosen_ND, rejected_ND=rejected_ND, counts={"pairs read": n}), bayes
+
+
+def seen(right_CST):
+    """Findings of test pairs alone, each with a prompt of its own."""
+    conditions, seeds, rows = right_CST.shape
+    names = tuple(str(c) for c in range(conditions))
+    return Findings(
+        names=names,
+        kinds=("set",) * conditions,
+        against=("",) * conditions,
+        losses=names,
+        right_CST=right_CST,
+        trained_CS=np.ones((conditions, seeds), int),
+        l2_CS=np.ones((conditions, seeds)),
+        test=pl.DataFrame({"prompt": [str(t) for t in range(rows)]}),
+        subsets=(),
+        groups={},
+        axes=("source", "category"),
+        left_out=(),
+        counts={},
+        seconds=(0.0,) * conditions,
+    )
+
+
+def split_of(prompts, seed):
+    nothing = np.zeros((len(prompts), 1), np.float32)
+    return divide(Data(facts=pl.DataFrame({"prompt": prompts}), chosen_ND=nothing, rejected_ND=nothing), SMALL, seed)
 
 
 def accuracy(found, name):
@@ -230,15 +256,14 @@ def test_scores_and_learnt_offsets():
 @settings(max_examples=25)
 @given(st.lists(st.sampled_from([f"p{k}" for k in range(40)]), min_size=1, max_size=120), st.integers(0, 5))
 def test_no_prompt_stands_in_two_splits(prompts, seed):
-    data = SimpleNamespace(facts=pl.DataFrame({"prompt": prompts}))
-    split = divide(data, SMALL, seed)
+    split = split_of(prompts, seed)
     assert (split.train_N.astype(int) + split.valid_N + split.test_N == 1).all()
     for name in set(prompts):
         here = np.asarray([each == name for each in prompts])
         assert all(len(set(part[here])) == 1 for part in split)
-    again = divide(SimpleNamespace(facts=pl.DataFrame({"prompt": [*prompts, "another"]})), SMALL, seed)
+    again = split_of([*prompts, "another"], seed)
     assert all((one == two[:-1]).all() for one, two in zip(split, again, strict=True))
-    assert (split.test_N == divide(data, SMALL, seed + 1).test_N).all()
+    assert (split.test_N == split_of(prompts, seed + 1).test_N).all()
     assert ((places(prompts, 1) >= 0) & (places(prompts, 1) < 1)).all()
 
 
@@ -272,9 +297,7 @@ def test_two_way_resampling_covers():
         skill_T = rng.beta(2, 2, size=60)
         p_CST = np.clip(skill_T + np.array([0.0, 0.05])[:, None, None] + 0.02 * rng.normal(size=(2, 5, 1)), 0, 1)
         right = rng.random(p_CST.shape) < p_CST
-        test = pl.DataFrame({"prompt": [str(t) for t in range(60)]})
-        found = SimpleNamespace(right_CST=right, test=test)
-        whole = lab_page.drawn(found, np.ones(60, bool), rng)
+        whole = lab_page.drawn(seen(right), np.ones(60, bool), rng)
         truth = 0.05 - float((np.clip(skill_T + 0.05, 0, None) - np.clip(skill_T + 0.05, 0, 1)).mean())
         low, high = whole.difference(1, 0)[1:3]
         held += low - 0.005 <= truth <= high + 0.005
@@ -287,8 +310,7 @@ def test_power_is_what_a_simulation_finds():
     for k in range(worlds):
         rng = stream(k, "power")
         right = rng.random((2, 1, 400)) < np.array([0.6, 0.6 + 2.8016 * np.sqrt(2 * 0.24 / 400)])[:, None, None]
-        found = SimpleNamespace(right_CST=right, test=pl.DataFrame({"prompt": [str(t) for t in range(400)]}))
-        whole = lab_page.drawn(found, np.ones(400, bool), rng)
+        whole = lab_page.drawn(seen(right), np.ones(400, bool), rng)
         assert whole.least(1, 0) == pytest.approx(2.8016 * np.sqrt(2 * 0.24 / 400), rel=0.15)
         hits += whole.difference(1, 0).low > 0
     assert 0.68 <= hits / worlds <= 0.92
@@ -346,10 +368,7 @@ def test_an_axis_that_is_none():
 
 
 def test_accuracy_without_a_mistake_keeps_a_width():
-    found = SimpleNamespace(
-        right_CST=np.ones((1, 2, 30), bool), test=pl.DataFrame({"prompt": [str(t) for t in range(30)]})
-    )
-    assert lab_page.drawn(found, np.ones(30, bool), RNG).accuracy(0).low < 0.95
+    assert lab_page.drawn(seen(np.ones((1, 2, 30), bool)), np.ones(30, bool), RNG).accuracy(0).low < 0.95
 
 
 def test_a_curated_run_stands_twice_where_it_was_changed(tmp_path):
@@ -380,7 +399,7 @@ def pairs_file(tmp_path_factory):
     """Pairs in which the chosen reply says yes, so that random weights can tell."""
     rng = stream(0, "lab", "cli")
     lines = []
-    for k in range(320):
+    for k in range(240):
         body = " ".join(rng.choice(["red", "blue", "green", "old", "new"], size=4))
         row = {"prompt": f"Question {k // 2} about {body}?", "chosen": f"yes {body} {k}", "rejected": f"not {body} {k}"}
         lines.append(json.dumps({**row, "category": f"part/{'ab'[k % 2]}/x", "source": "one"}))
@@ -428,8 +447,8 @@ def test_the_command_end_to_end(pairs_file, tiny_model, tmp_path):
     rows = dict(
         next(each for each in json.loads(left.stdout)["tables"] if each["title"] == "What was read")["rows"][:2]
     )
-    assert rows["pairs read"] == 320
-    assert 0 < rows["pairs without features, left out"] < 320
+    assert rows["pairs read"] == 240
+    assert 0 < rows["pairs without features, left out"] < 240
 
 
 @pytest.mark.parametrize(
