@@ -155,7 +155,7 @@ def about(folder: Path) -> dict[str, JSON]:
 
 def _own(folder: Path, protocol: dict[str, JSON]) -> None:
     """Write the protocol, or refuse a folder that was made under another one."""
-    kept = {name: value for name, value in protocol.items() if name not in ("device", "layout")}
+    kept = {name: value for name, value in protocol.items() if name not in ("device", "layouts")}
     folder.mkdir(parents=True, exist_ok=True)
     found = about(folder)
     if found and found != kept:

@@ -18,19 +18,21 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import (
     AutoModelForSequenceClassification,
-    DynamicCache,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from skyloom.core.errors import BadInput
+from skyloom.core.llm.attention import PIECES
 from skyloom.core.llm.backbones import has_score_head, load_backbone, load_tokenizer, save_backbone
 from skyloom.core.llm.config import BackboneConfig
 from skyloom.core.rng import derive
 from skyloom.core.store import fsync_path
 from skyloom.reward.layout import Batch
 from skyloom.reward.settings import AdapterConfig
+
+FLASH: str = "flash_attention_2"
 
 
 class RewardModel(nn.Module):
@@ -39,6 +41,8 @@ class RewardModel(nn.Module):
     def __init__(self, backbone: PreTrainedModel, seed: int) -> None:
         super().__init__()
         self.backbone = backbone
+        if attention_of(backbone) == "sdpa":
+            backbone.set_attn_implementation(PIECES)
         head = nn.utils.skip_init(nn.Linear, self.width, 1, bias=False, dtype=torch.float32)  # draws nothing
         self.head: nn.Linear = cast(nn.Linear, head)
         generator = torch.Generator().manual_seed(derive(seed, "head"))
@@ -50,26 +54,24 @@ class RewardModel(nn.Module):
         return int(self.backbone.config.get_text_config().hidden_size)
 
     @property
+    def reads_pieces(self) -> bool:
+        """Whether the backbone's attention is told where pieces end (core/llm/attention.py); FlashAttention reads positions."""
+        return attention_of(self.backbone) == PIECES
+
+    @property
     def device(self) -> torch.device:
         """Where the head is."""
         return self.head.weight.device
 
     def hidden(self, batch: Batch) -> Float[Tensor, "B T D"]:
-        """Hidden states after the final norm, of the replies alone where prompts are read before them."""
-        mask_BT = None if batch.mask_BT is None else batch.mask_BT.long()
-        known = None
-        if batch.prefix is not None and mask_BT is not None:
-            mask_GP = batch.prefix.mask_GP.long()
-            known = DynamicCache()
-            self.backbone(input_ids=batch.prefix.ids_GP, attention_mask=mask_GP, past_key_values=known, use_cache=True)
-            known.batch_select_indices(batch.prefix.owner_B)
-            mask_BT = torch.cat([mask_GP[batch.prefix.owner_B], mask_BT], dim=1)
+        """Hidden states after the final norm."""
+        told: dict[str, Any] = {}  # Any: keywords of the attention, passed down by transformers
+        if batch.mask_BT is not None:
+            told["attention_mask"] = batch.mask_BT.long()
+        elif self.reads_pieces:
+            told["pieces"] = batch.pieces
         return self.backbone(
-            input_ids=batch.ids_BT,
-            attention_mask=mask_BT,
-            position_ids=batch.position_BT,
-            past_key_values=known,
-            use_cache=known is not None,
+            input_ids=batch.ids_BT, position_ids=batch.position_BT, use_cache=False, **told
         ).last_hidden_state
 
     def features(self, batch: Batch) -> Float[Tensor, "K D"]:
@@ -83,6 +85,12 @@ class RewardModel(nn.Module):
     def forward(self, batch: Batch) -> Float[Tensor, " K"]:
         """Scores of K replies, float32."""
         return self.pooled(self.hidden(batch), batch)
+
+
+def attention_of(backbone: nn.Module) -> str:
+    """The attention that a backbone, with or without adapters, runs with, by transformers' name."""
+    config = cast(PreTrainedModel, backbone).config
+    return str(config._attn_implementation)  # pyright: ignore[reportPrivateUsage] - there is no other way to ask
 
 
 def new_reward_model(config: BackboneConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> RewardModel:

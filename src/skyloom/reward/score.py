@@ -31,8 +31,8 @@ from skyloom.reward import calibrate, laplace
 from skyloom.reward.calibrate import Calibration
 from skyloom.reward.encoding import Encoded, Encoder
 from skyloom.reward.laplace import Laplace
-from skyloom.reward.layout import Batch, Group, Layout, arrange, choose, plan, size, split
-from skyloom.reward.model import RewardModel, load_reward_model, new_reward_model
+from skyloom.reward.layout import Batch, Group, Layout, arrange, batch_tokens, choose, plan, size, split
+from skyloom.reward.model import FLASH, RewardModel, attention_of, load_reward_model, new_reward_model
 from skyloom.reward.settings import ScoreConfig
 
 ABOUT: str = "reward.json"
@@ -57,8 +57,8 @@ class Scorer:
         self.calibration: Calibration | None = None
         self.laplace: Laplace | None = None
         self._pad_id = pad_id(tokenizer)
-        self._flat = config.attention == "flash_attention_2" and takes(self.model, "flat")
-        self._shares = config.share_prompts and not self._flat and shares_prompts(self.model, self.max_length)
+        found = layouts_of(self.model, self.max_length)
+        self._layouts = tuple(each for each in found if each != "shared" or config.share_prompts)
 
     @classmethod
     def load(cls, model: str | Path, config: ScoreConfig | None = None) -> "Scorer":
@@ -87,7 +87,7 @@ class Scorer:
             "device": str(self.model.device),
             "max_length": self.max_length,
             "over_long": self.config.over_long,
-            "layout": "flat" if self._flat else "shared prompts" if self._shares else "padded",
+            "layouts": list(self._layouts),
             **self.encoder.checks,
         }
 
@@ -140,7 +140,7 @@ class Scorer:
 
     def _parts(self, groups: Sequence[Group]) -> tuple[Layout, list[Group], list[int]]:
         """The layout, what is planned as one piece, and the group that each piece comes from."""
-        layout = "flat" if self._flat else choose(groups, self.model.width) if self._shares else "padded"
+        layout = choose(groups, self.model.width, self._layouts)
         pieces = (
             [split(group, self.config.budget) for group in groups]
             if layout == "shared"
@@ -180,7 +180,7 @@ def forward_groups(
     A group above the budget stands alone in its batch. `forward` is the model, or a method of it.
     """
     largest = max((size([group], layout) for group in groups), default=0)
-    batches = plan(groups, np.arange(len(groups)), layout, max(budget, largest))
+    batches = plan(groups, np.arange(len(groups)), layout, max(batch_tokens(budget, model.device), largest))
 
     def run(index_B: NDArray[np.int64]) -> list[np.ndarray]:
         some = [groups[int(k)] for k in index_B]
@@ -210,41 +210,44 @@ def read_about(folder: Path) -> dict[str, JSON]:
     return about
 
 
-def shares_prompts(model: RewardModel, max_length: int) -> bool:
-    """Whether the backbone gives the same score for replies behind one prompt as for each alone.
+def takes(model: RewardModel, layout: Layout, max_length: int) -> bool:
+    """Whether the backbone gives the same scores in a layout as padded, for conversations of up to `max_length` tokens.
 
-    Never where a token sees only so many columns, fewer than the longest input: padding between prompt and reply would count.
+    Tried once, on three short replies. Pieces know no window: never where a token sees fewer tokens than the longest input.
     """
+    if layout == "padded":
+        return True
+    if layout == "shared" and not model.reads_pieces:
+        return False
     config = model.backbone.config.get_text_config()
     kinds = cast(Sequence[str], getattr(config, "layer_types", None) or ())
     slides = getattr(config, "use_sliding_window", True) or "sliding_attention" in kinds
     windows = [getattr(config, name, None) for name in ("attention_chunk_size", "window_size")]  # Llama 4, GPT-Neo
     windows.append(getattr(config, "sliding_window", None) if slides else None)
-    return all(window >= max_length for window in windows if window) and takes(model, "shared")
-
-
-def takes(model: RewardModel, layout: Layout) -> bool:
-    """Whether the backbone gives the same scores in a layout as padded: tried once, on three short replies.
-
-    Their prompts differ in length, so that one has padding behind it: a backbone that counts columns shows.
-    """
-    ids = [int(k) for k in np.linspace(1, int(model.backbone.config.get_text_config().vocab_size) - 1, 24)]
+    if model.reads_pieces and any(window < max_length for window in windows if window):
+        return False
+    ids = [int(k) for k in np.linspace(1, int(config.vocab_size) - 1, 24)]
     probe = [Group(ids[:9], [ids[9:12], ids[12:20]]), Group(ids[4:6], [ids[20:]])]
     was = model.training
     with torch.no_grad():
         try:
             apart, other = (model.eval()(arrange(probe, name, 0).to(model.device)) for name in ("padded", layout))
-        except (
-            RuntimeError,
-            ValueError,
-            TypeError,
-            AttributeError,
-        ):  # takes no position ids, or keeps no keys and values
+        except (RuntimeError, ValueError, TypeError, AttributeError):  # takes no position ids, or no pieces
             return False
         finally:
             model.train(was)
     worst = ALIKE["bfloat16" if model.backbone.dtype == torch.bfloat16 else "float32"]
     return float((apart - other).abs().max()) <= worst * float(apart.abs().max())
+
+
+def layouts_of(model: RewardModel, max_length: int) -> tuple[Layout, ...]:
+    """The layouts that the backbone takes and that suit the device on which it stands."""
+    if model.reads_pieces and model.device.type != "cpu":  # one kernel call a reply keeps no GPU busy
+        return ("padded",)
+    told_apart: tuple[Layout, ...] = (
+        ("flat", "shared") if model.reads_pieces else ("flat",) if attention_of(model.backbone) == FLASH else ()
+    )
+    return ("padded", *(layout for layout in told_apart if takes(model, layout, max_length)))
 
 
 def _longest(model: RewardModel, name: str) -> int:

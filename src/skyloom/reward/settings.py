@@ -70,8 +70,8 @@ class TrainConfig(Config):
     budget: int = 8192
     """Most tokens of one padded micro-batch, both sides counted; how pairs fall into micro-batches changes no gradient."""
     layout: Literal["auto", "padded", "shared", "flat"] = "auto"
-    """How pairs lie in memory (reward/layout.py): auto takes `flat` with FlashAttention, and else shared prompts where the lengths
-    say that they pay; no layout changes the loss."""
+    """How pairs lie in memory (reward/layout.py): auto pads nothing where the attention can tell conversations apart (FlashAttention; sdpa
+    on a CPU), and there shares prompts where the lengths say that it pays; no layout changes the loss."""
     over_long: Literal["error", "drop", "truncate"] = "drop"
     """A pair with a side above `backbone.max_length` tokens: an error; left out and counted; or its prompt cut at the left, and counted."""
     adapter: AdapterConfig | None = None

@@ -37,11 +37,11 @@ from skyloom.core.store import write_json, write_parquet
 from skyloom.core.trainer import Trainer
 from skyloom.reward import calibrate, laplace
 from skyloom.reward.encoding import Encoder
-from skyloom.reward.layout import Batch, Group, Layout, arrange, choose, plan, saved, size
+from skyloom.reward.layout import Batch, Group, Layout, arrange, batch_tokens, choose, plan, saved, size
 from skyloom.reward.losses._pairs import PairLossConfig, PairScores
-from skyloom.reward.model import RewardModel, add_adapter, merge_adapter, new_reward_model, save_reward_model
+from skyloom.reward.model import FLASH, RewardModel, add_adapter, merge_adapter, new_reward_model, save_reward_model
 from skyloom.reward.records import Pair, prompt_text
-from skyloom.reward.score import ABOUT, forward_groups, shares_prompts, takes
+from skyloom.reward.score import ABOUT, forward_groups, layouts_of, takes
 from skyloom.reward.settings import TrainConfig
 
 MODEL: str = "model"
@@ -154,7 +154,7 @@ def train(kept: pl.DataFrame, config: TrainConfig, out: Path) -> Counts:
     weights, trained_weights = _sizes(model)
     model = merge_adapter(model.cpu()).eval()
     save_reward_model(model, tokenizer, out / MODEL)
-    _describe(model, encoder, work, out / MODEL)
+    _describe(model, encoder, work, fitted.layout, out / MODEL)
     if slices.held_out:
         rows = [to_row(each.pair) for each in slices.held_out]
         write_parquet(out / HELD_OUT, pl.DataFrame(rows, infer_schema_length=None))
@@ -326,41 +326,31 @@ def _restored(work: _Work, updates: int) -> RewardModel:
 
 
 def _layout(model: RewardModel, work: _Work) -> Layout:
-    """What the settings name, or what costs least on these lengths and this backbone."""
+    """What the settings name, or what costs least on these lengths, this backbone and its device."""
     config = work.config
-    flash = config.backbone.attention == "flash_attention_2"
-    if config.layout == "padded":
+    reads = bool(config.language_weight or config.language_epochs)  # looks at whole rows
+    if config.layout == "padded" or reads:
         return "padded"
-    if config.layout == "auto" and flash:
-        return "flat"
-    if config.layout == "flat":
-        if not flash and not takes(
-            model, "flat"
-        ):  # FlashAttention itself runs on a GPU alone, and the model is not there yet
-            raise BadInput("train: this backbone does not tell flat rows by their positions; set layout=auto")
-        return "flat"
-    groups = [sample.group for sample in (*work.training, *work.valid)]
-    whole = bool(config.language_weight or config.language_epochs or config.recompute or config.optim.processes > 1)
-    shares = (
-        not whole
-        and all(group.prefix for group in groups)  # cut at the left, two conversations may have nothing in common
-        and shares_prompts(model, config.backbone.max_length)
-    )
-    if config.layout == "shared":
-        if not shares:
+    flash = config.backbone.attention == FLASH  # runs on a GPU alone, and the model is not there yet
+    if config.layout != "auto":
+        if not (flash and config.layout == "flat") and not takes(model, config.layout, config.backbone.max_length):
             raise BadInput(
-                "train: layout=shared needs one process, no recompute, prompts that both sides begin with, and a backbone without a "
-                "window shorter than max_length; set layout=auto"
+                f"train: layout={config.layout}: this backbone or its attention does not tell conversations of one row apart; "
+                "set layout=auto"
             )
-        return "shared"
-    return choose(groups, model.width) if shares else "padded"
+        return config.layout
+    if flash or _place(config) is not None:
+        return "flat" if flash else "padded"
+    groups = [sample.group for sample in work.training]
+    return choose(groups, model.width, layouts_of(model, config.backbone.max_length))
 
 
 def _steps(groups: Sequence[Group], layout: Layout, config: TrainConfig, epoch: int) -> list[list[np.ndarray]]:
     """One epoch as updates of `batch_pairs` pairs drawn uniformly, each cut into micro-batches of like lengths."""
     order_N = stream(config.seed, "steps", str(epoch)).permutation(len(groups))
     parts = [order_N[start : start + config.batch_pairs] for start in range(0, len(groups), config.batch_pairs)]
-    return [plan(groups, part, layout, config.budget) for part in parts]
+    most = batch_tokens(config.budget, _place(config) or torch.device("cpu"))
+    return [plan(groups, part, layout, max(most, *(size([groups[int(k)]], layout) for k in part))) for part in parts]
 
 
 def _place(config: TrainConfig) -> torch.device | None:
@@ -416,12 +406,11 @@ def _sizes(model: RewardModel) -> tuple[int, int]:
     return sum(count for count, _ in weights), sum(count for count, learns in weights if learns)
 
 
-def _describe(model: RewardModel, encoder: Encoder, work: _Work, folder: Path) -> None:
+def _describe(model: RewardModel, encoder: Encoder, work: _Work, layout: Layout, folder: Path) -> None:
     """reward.json, and, from the validation prompts, the calibration and the head's posterior."""
     config = work.config
     about = {**encoder.checks, "max_length": encoder.max_length, "over_long": encoder.over_long}
     write_json(folder / ABOUT, {**about, "loss": registry.plugin_of(config.loss).name, "pairs": len(work.training)})
-    layout: Layout = "flat" if config.backbone.attention == "flash_attention_2" else "padded"
     model.to(_place(config) or torch.device("cpu"))
     read = partial(forward_groups, model, layout=layout, budget=config.budget, pad=pad_id(work.tokenizer))
     valid = np.stack(read([sample.group for sample in work.valid], model))

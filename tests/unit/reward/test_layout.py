@@ -7,7 +7,7 @@ import torch
 from reward_models import alike, backbone, groups, make_pairs, scores64, small_tokenizer
 from skyloom.core.errors import BadInput
 from skyloom.reward.layout import Group, arrange, choose, group_of, plan, saved, size, split
-from skyloom.reward.score import Scorer, shares_prompts, takes
+from skyloom.reward.score import Scorer, layouts_of, takes
 from skyloom.reward.settings import ScoreConfig
 
 KINDS = ("llama", "qwen2", "mistral", "gemma2", "gemma3", "gpt2")
@@ -32,7 +32,7 @@ def test_every_layout_gives_the_score_of_a_conversation_alone(kind, dtype, bound
     with torch.no_grad():
         told = alone(model, some)
         assert float(told.std()) > 0.1  # a model that says the same to all would pass everything
-        for layout in ("padded", "shared", "flat"):
+        for layout in ("padded", *layouts_of(model, 64), "flat"):
             assert alike(told, scores64(model, arrange(some, layout, 0)), bound), layout
 
 
@@ -49,7 +49,7 @@ def test_every_layout_gives_the_same_gradients(kind):
 
     padded = gradients("padded")
     largest = max(float(grad.abs().max()) for grad in padded.values())
-    for layout in ("shared", "flat"):
+    for layout in {"flat", *layouts_of(model, 64)} - {"padded"}:
         other = gradients(layout)
         assert other.keys() == padded.keys()
         worst = max(float((other[name] - grad).abs().max()) for name, grad in padded.items())
@@ -58,38 +58,38 @@ def test_every_layout_gives_the_same_gradients(kind):
 
 
 @pytest.mark.parametrize(
-    ("name", "max_length", "shares"),
+    ("name", "max_length", "layouts"),
     [
-        ("llama", 64, True),
-        ("sliding", 64, False),
-        ("gemma3", 64, True),
-        ("gemma3", 65, False),
-        ("bloom", 64, True),
-        ("mamba", 64, False),
-        ("mpt", 64, False),
+        ("llama", 64, {"padded", "flat", "shared"}),
+        ("gpt2", 64, {"padded", "flat", "shared"}),
+        ("sliding", 64, {"padded"}),  # pieces know no window
+        ("gemma3", 64, {"padded", "flat", "shared"}),
+        ("gemma3", 65, {"padded"}),
+        ("gemma2", 64, {"padded"}),  # eager attention: nobody tells it where pieces end
+        ("bloom", 64, {"padded"}),
+        ("mamba", 64, {"padded"}),
+        ("mpt", 64, {"padded"}),
     ],
 )
-def test_prompts_are_shared_only_where_the_backbone_allows_it(name, max_length, shares):
-    assert shares_prompts(backbone(name), max_length) is shares
+def test_layouts_without_padding_are_for_backbones_that_take_them(name, max_length, layouts):
+    assert set(layouts_of(backbone(name), max_length)) == layouts
 
 
-@pytest.mark.parametrize("name", ["sliding", "mpt"])
-def test_sharing_where_it_is_refused_would_have_changed_the_scores(name):
-    """MPT counts columns, so that padding between prompt and reply moves the reply."""
-    model, some = backbone(name), groups(name)
+def test_rows_without_padding_where_they_are_refused_would_have_changed_the_scores():
+    model, some = backbone("sliding"), groups("sliding")
     with torch.no_grad():
         assert not alike(alone(model, some), model(arrange(some, "shared", 0)), 1e-2)
 
 
 @pytest.mark.parametrize(("name", "flat"), [("gpt2", True), ("bloom", False), ("mamba", False)])
-def test_flat_rows_are_told_apart_only_by_backbones_that_read_positions(name, flat):
-    assert takes(backbone(name), "flat") is flat
+def test_flat_rows_are_told_apart_only_by_some_backbones(name, flat):
+    assert takes(backbone(name), "flat", 64) is flat
 
 
 def test_asking_changes_neither_the_mode_nor_the_weights():
     model = backbone("llama").train()
     before = [weight.clone() for weight in model.parameters()]
-    assert shares_prompts(model, 64)
+    assert takes(model, "shared", 64)
     assert model.training
     assert all(torch.equal(one, other) for one, other in zip(before, model.parameters(), strict=True))
 
@@ -101,7 +101,7 @@ def test_a_scorer_is_right_where_prompts_cannot_be_shared(name):
     model.backbone.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     scorer = Scorer(model, tokenizer, ScoreConfig(max_length=64, budget=200))
     encoded = [scorer.encode(each.prompt, (each.chosen, each.rejected)) for each in make_pairs(5)]
-    assert scorer.protocol["layout"] == "padded"
+    assert scorer.protocol["layouts"] == ["padded"]
     with torch.no_grad():
         told = alone(model, [each.group for each in encoded])
     assert alike(told, np.concatenate(scorer.score(encoded)), 1e-5)
@@ -121,10 +121,11 @@ def test_what_all_rows_begin_with_is_the_prefix_and_every_branch_keeps_a_token()
 
 
 def test_prompts_are_shared_by_the_length_profile():
+    every = ("padded", "flat", "shared")
     long, short = [Group([1] * 90, [[2] * 10] * 4)], [Group([1] * 2, [[2] * 10] * 4)]
-    assert (choose(long, 64), choose(short, 64)) == ("shared", "shared")
-    assert choose([Group([1], [[2] * 100] * 2)], 64) == "padded"
-    assert choose([*long, Group([], [[1]])], 64) == "padded"  # a group without a prompt cannot go on from one
+    assert (choose(long, 64, every), choose(short, 64, every)) == ("shared", "shared")
+    assert choose([Group([1], [[2] * 100] * 2)], 64, every) == "flat"
+    assert choose(long, 64, ("padded",)) == "padded"
     # Without attention's share, four replies behind 90 tokens cost 130 of 400.
     assert saved(long, 10**9) == pytest.approx(1 - 130 / 400)
     assert saved([], 64) == 0
@@ -137,8 +138,8 @@ def test_a_group_above_the_budget_is_refused_with_its_size():
 
 def test_replies_are_split_under_the_budget_in_order():
     group = Group([1] * 5, [[2] * 4, [3], [4] * 4, [5] * 30])
-    parts = split(group, 15)
+    parts = split(group, 11)
     assert [branch for part in parts for branch in part.branches] == group.branches
     assert [len(part.branches) for part in parts] == [2, 1, 1]
-    assert all(size([part], "shared") <= 15 for part in parts[:-1])
+    assert all(size([part], "shared") <= 11 for part in parts[:-1])
     assert split(group, 10_000) == [group]

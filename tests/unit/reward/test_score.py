@@ -79,15 +79,15 @@ def test_batch_size_order_padding_and_companions_move_a_float32_score_by_at_most
     for budget in (1, 60, 300, 100_000):
         for share in (True, False):
             other = Scorer.load(folder, ScoreConfig(budget=budget, share_prompts=share))
-            seen.add(other.protocol["layout"])
+            seen.add(tuple(other.protocol["layouts"]))
             for order in (None, shuffled):
                 assert alike(alone, told(other, order), 1e-5), (budget, share, order)
-    assert seen == {"shared prompts", "padded"}
+    assert seen == {("padded", "flat", "shared"), ("padded", "flat")}
 
 
-@pytest.mark.parametrize("layout", ["shared prompts", "padded"])
+@pytest.mark.parametrize("layout", ["shared", "flat"])
 def test_the_pad_id_changes_no_score(folder, layout):
-    scorer = Scorer.load(folder, ScoreConfig(share_prompts=layout != "padded"))
+    scorer = Scorer.load(folder, ScoreConfig(share_prompts=layout == "shared"))
     before = told(scorer)
     for pad in (1, 2, 77):
         scorer._pad_id = pad

@@ -213,8 +213,8 @@ def test_a_layout_that_the_backbone_cannot_take_is_refused(tmp_path, base):
 
     tokenizer = small_tokenizer()
     for kind, layout, attention, message in (
-        ("bloom", "flat", "eager", "does not tell flat rows by their positions"),
-        ("sliding", "shared", "sdpa", "layout=shared needs"),
+        ("bloom", "flat", "eager", "layout=flat: this backbone"),
+        ("sliding", "shared", "sdpa", "layout=shared: this backbone"),
     ):
         model = backbone(kind).backbone
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
@@ -251,7 +251,7 @@ def test_what_is_too_long_is_an_error_that_names_the_pair(tmp_path, base):
         train(kept(long_pairs()), replace(base, over_long="error"), tmp_path)
 
 
-def test_pairs_cut_to_nothing_in_common_are_padded(tmp_path):
+def test_pairs_cut_to_nothing_in_common_share_nothing_and_train(tmp_path):
     """Without BOS, two conversations that are cut at the left to one length may share no first token."""
     from skyloom.core.llm.templates import TINY_TEMPLATE
 
@@ -265,9 +265,8 @@ def test_pairs_cut_to_nothing_in_common_are_padded(tmp_path):
     ]
     counts = train(kept(make_pairs(60) + cut), replace(config, epochs=1), tmp_path / "auto")
     assert counts.truncated == 4
-    assert counts.layout == "padded"
-    with pytest.raises(BadInput, match="prompts that both sides begin with"):
-        train(kept(make_pairs(60) + cut), replace(config, layout="shared"), tmp_path / "shared")
+    assert counts.layout == "shared"
+    assert counts.trained + counts.valid == 64
 
 
 def test_special_tokens_in_a_text_leave_the_pair_out(tmp_path, base):
@@ -426,7 +425,6 @@ def test_carving_is_by_prompt_and_steady():
         ({"batch_pairs": 0}, "batch_pairs"),
         ({"language_weight": 1.0, "layout": "shared"}, "language_weight needs layout=padded"),
         ({"language_weight": 1.0, "adapter": AdapterConfig()}, "needs all weights trained"),
-        ({"layout": "shared", "recompute": True}, "layout=shared needs one process"),
     ],
 )
 def test_senseless_settings_are_refused(tmp_path, fields, message):
