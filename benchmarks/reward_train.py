@@ -43,7 +43,7 @@ from skyloom.core.rng import stream
 from skyloom.core.trainer import Trainer
 from skyloom.reward import train
 from skyloom.reward.encoding import Encoder
-from skyloom.reward.layout import Group, Layout, plan, saved, size
+from skyloom.reward.layout import Group, Layout, saved, size
 from skyloom.reward.model import RewardModel, new_reward_model
 from skyloom.reward.records import Pair, prompt_text
 from skyloom.reward.settings import TrainConfig
@@ -169,7 +169,7 @@ def count(groups: list[Group], update: int, width: int) -> None:
         "TRL, length-grouped": padded([some[k] for k in grouped]),
     }
     for layout in ("padded", "shared", "flat"):
-        batches = [batch for part in parts for batch in plan(some, part, layout, TrainConfig().budget)]
+        batches = [batch for part in parts for batch in train.cut(some, part, layout, TrainConfig())]
         name = f"ours, {layout}, {len(some) / len(batches):.1f} pairs a batch"
         table[name] = sum(size([some[int(k)] for k in batch], layout) for batch in batches)
     for name, read in table.items():
@@ -181,16 +181,16 @@ def ours(model: RewardModel, groups: list[Group], config: TrainConfig, tokenizer
     samples = [train.Sample(group, 1.0, 1.0, 0.0, str(k)) for k, group in enumerate(groups)]
     model = copy.deepcopy(model)
     with tempfile.TemporaryDirectory() as folder:
-        work = train._Work(samples, samples, tokenizer, config, Path(folder))
-        layout: Layout = train._layout(model, work)
+        work = train.Work(samples, samples, tokenizer, config, Path(folder))
+        layout: Layout = train.layout_for(model, work)
         parts = [np.arange(start, start + config.batch_pairs) for start in range(0, len(groups), config.batch_pairs)]
         losses: list[float] = []
         trainer = Trainer(model, config.optim, total_steps=len(parts), workdir=work.out)
-        loss_fn = train._loss_fn(model, layout, pad_id(tokenizer), config, reading=False)
+        loss_fn = train.loss_fn_of(model, layout, pad_id(tokenizer), config, reading=False)
         began = ended = (0.0, 0.0)
         for index in trainer.steps():
             began = began if index else now()
-            micro = [[samples[int(k)] for k in part] for part in plan(groups, parts[index], layout, config.budget)]
+            micro = [[samples[int(k)] for k in part] for part in train.cut(groups, parts[index], layout, config)]
             losses.append(trainer.step(micro, loss_fn, config.batch_pairs).loss)
             ended = now()  # before the checkpoint, which follows the last one
     return Run(ended[0] - began[0], ended[1] - began[1], losses)

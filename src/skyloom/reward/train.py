@@ -107,7 +107,7 @@ class Counts:
     """Parameters that were trained: fewer with an adapter."""
 
 
-class _Work(NamedTuple):
+class Work(NamedTuple):
     """All that a training process needs."""
 
     training: list[Sample]
@@ -148,7 +148,7 @@ def train(kept: pl.DataFrame, config: TrainConfig, out: Path) -> Counts:
         raise BadInput(
             f"training: {len(training)} pairs to train on and {len(valid)} to validate on; need one of each at least"
         )
-    work = _Work(training, valid, tokenizer, config, out)
+    work = Work(training, valid, tokenizer, config, out)
     fitted = distributed.spawn(config.optim.processes, _fit, work)
     model = fitted.model or _restored(work, fitted.updates)
     weights, trained_weights = _sizes(model)
@@ -276,16 +276,16 @@ def _encoded(encoder: Encoder, examples: Sequence[Example], left_out: Counter[st
     return found
 
 
-def _fit(work: _Work) -> _Fitted:
+def _fit(work: Work) -> _Fitted:
     """The loop itself, in one process or in each of several; ends with the best checkpoint's weights."""
     config = work.config
     model = _model(work)
-    layout = _layout(model, work)
+    layout = layout_for(model, work)
     groups = [sample.group for sample in work.training]
     steps = [
         (step, epoch < config.language_epochs)
         for epoch in range(config.language_epochs + config.epochs)
-        for step in _steps(groups, layout, config, epoch)
+        for step in steps_of(groups, layout, config, epoch)
     ]
     optim = config.optim
     model = distributed.shard(model, distributed.blocks_of(model.backbone), _place(config), optim.dtype)
@@ -295,18 +295,18 @@ def _fit(work: _Work) -> _Fitted:
         step, reading = steps[index]
         micro_batches = [[work.training[int(k)] for k in index_B] for index_B in step]
         weight = sum(sample.weight for batch in micro_batches for sample in batch)
-        loss_fn = _loss_fn(model, layout, pad_id(work.tokenizer), config, reading=reading)
+        loss_fn = loss_fn_of(model, layout, pad_id(work.tokenizer), config, reading=reading)
         trainer.step(micro_batches, loss_fn, weight, _named)
         if not reading and ((index + 1) % every == 0 or index + 1 == len(steps)):
             accuracy, nll = _validated(*_score(model, work.valid, layout, work), work.valid)
             trainer.record({"valid.accuracy": accuracy, "valid.nll": nll}, score=accuracy)
     best = trainer.load_best()
-    one_pass = _steps(groups, layout, config, config.language_epochs)
+    one_pass = steps_of(groups, layout, config, config.language_epochs)
     read = sum(size([groups[int(k)] for k in index_B], layout) for step in one_pass for index_B in step)
     return _Fitted(model if distributed.world() == 1 else None, len(steps), best, layout, read)
 
 
-def _model(work: _Work) -> RewardModel:
+def _model(work: Work) -> RewardModel:
     """The model before its first update: every process makes the same one."""
     config = work.config
     model = new_reward_model(config.backbone, work.tokenizer, config.seed)
@@ -317,7 +317,7 @@ def _model(work: _Work) -> RewardModel:
     return model
 
 
-def _restored(work: _Work, updates: int) -> RewardModel:
+def _restored(work: Work, updates: int) -> RewardModel:
     """The best checkpoint of a group of processes, whole again in this one."""
     model = _model(work)
     optim = replace(work.config.optim, processes=1, device="cpu")
@@ -325,7 +325,7 @@ def _restored(work: _Work, updates: int) -> RewardModel:
     return model
 
 
-def _layout(model: RewardModel, work: _Work) -> Layout:
+def layout_for(model: RewardModel, work: Work) -> Layout:
     """What the settings name, or what costs least on these lengths, this backbone and its device."""
     config = work.config
     reads = bool(config.language_weight or config.language_epochs)  # looks at whole rows
@@ -345,12 +345,17 @@ def _layout(model: RewardModel, work: _Work) -> Layout:
     return choose(groups, model.width, layouts_of(model, config.backbone.max_length))
 
 
-def _steps(groups: Sequence[Group], layout: Layout, config: TrainConfig, epoch: int) -> list[list[np.ndarray]]:
-    """One epoch as updates of `batch_pairs` pairs drawn uniformly, each cut into micro-batches of like lengths."""
+def steps_of(groups: Sequence[Group], layout: Layout, config: TrainConfig, epoch: int) -> list[list[np.ndarray]]:
+    """One epoch as updates of `batch_pairs` pairs drawn uniformly, each cut into micro-batches."""
     order_N = stream(config.seed, "steps", str(epoch)).permutation(len(groups))
     parts = [order_N[start : start + config.batch_pairs] for start in range(0, len(groups), config.batch_pairs)]
+    return [cut(groups, part, layout, config) for part in parts]
+
+
+def cut(groups: Sequence[Group], index_N: np.ndarray, layout: Layout, config: TrainConfig) -> list[np.ndarray]:
+    """The micro-batches of one update: like lengths together, as many tokens as the budget and the device take."""
     most = batch_tokens(config.budget, _place(config) or torch.device("cpu"))
-    return [plan(groups, part, layout, max(most, *(size([groups[int(k)]], layout) for k in part))) for part in parts]
+    return plan(groups, index_N, layout, max(most, *(size([groups[int(k)]], layout) for k in index_N)))
 
 
 def _place(config: TrainConfig) -> torch.device | None:
@@ -363,7 +368,7 @@ def _named(batch: Sequence[Sample]) -> str:
     return shown if len(batch) <= 4 else f"{shown} and {len(batch) - 4} more"
 
 
-def _score(model: RewardModel, samples: Sequence[Sample], layout: Layout, work: _Work) -> tuple[np.ndarray, np.ndarray]:
+def _score(model: RewardModel, samples: Sequence[Sample], layout: Layout, work: Work) -> tuple[np.ndarray, np.ndarray]:
     """Scores of both sides; the model is left in eval mode, and the trainer's next step puts it back."""
     model.eval()
     groups = [sample.group for sample in samples]
@@ -380,7 +385,7 @@ def _validated(chosen_N: np.ndarray, rejected_N: np.ndarray, samples: Sequence[S
     return float(np.average(right_N, weights=weight_N)), float(np.average(nll_N, weights=weight_N))
 
 
-def _loss_fn(
+def loss_fn_of(
     model: RewardModel, layout: Layout, pad: int, config: TrainConfig, *, reading: bool
 ) -> Callable[[Sequence[Sample]], LossOut]:
     """The loss of one micro-batch as sums over its pairs; `reading` takes the next-token loss alone."""
@@ -406,7 +411,7 @@ def _sizes(model: RewardModel) -> tuple[int, int]:
     return sum(count for count, _ in weights), sum(count for count, learns in weights if learns)
 
 
-def _describe(model: RewardModel, encoder: Encoder, work: _Work, layout: Layout, folder: Path) -> None:
+def _describe(model: RewardModel, encoder: Encoder, work: Work, layout: Layout, folder: Path) -> None:
     """reward.json, and, from the validation prompts, the calibration and the head's posterior."""
     config = work.config
     about = {**encoder.checks, "max_length": encoder.max_length, "over_long": encoder.over_long}
