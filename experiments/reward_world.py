@@ -22,7 +22,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -35,9 +35,10 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from skyloom.core import stats
 from skyloom.core.config import PluginConfig
+from skyloom.core.errors import BadInput
 from skyloom.core.ledger.curate import read_kept
 from skyloom.core.ledger.rows import row_parts
-from skyloom.core.llm.backbones import load_tokenizer, save_backbone
+from skyloom.core.llm.backbones import load_tokenizer, pad_id, save_backbone
 from skyloom.core.llm.config import BackboneConfig
 from skyloom.core.optim import TrainerConfig
 from skyloom.core.records import to_row
@@ -114,14 +115,13 @@ class Shape(NamedTuple):
 
     hidden: int
     layers: int
-    lr: float
     gpt2: bool = False
 
 
 SHAPES: dict[str, Shape] = {
-    "shallow": Shape(64, 1, 2e-3),
-    "deep": Shape(48, 3, 2e-3),
-    "gpt2": Shape(64, 2, 2e-3, gpt2=True),
+    "shallow": Shape(64, 1),
+    "deep": Shape(48, 3),
+    "gpt2": Shape(64, 2, gpt2=True),
 }
 
 
@@ -255,10 +255,9 @@ def given(pools: Pools, job: Job) -> pl.DataFrame:
 
 def settings(plan: Plan, backbone: str, pairs: int, seed: int) -> TrainConfig:
     """Training of one condition: so many epochs that all read about 4 quarters of a pool."""
-    shape = SHAPES[backbone]
     return TrainConfig(
         backbone=BackboneConfig(model=str(plan.out / "backbones" / backbone / MODEL), max_length=128),
-        optim=_optim(shape.lr),
+        optim=_optim(2e-3),
         epochs=max(1, round(QUARTER_EPOCHS * plan.quarter / pairs)),
         batch_pairs=plan.batch,
         budget=8192,
@@ -386,50 +385,82 @@ def effect(value_SN: np.ndarray, unit_N: np.ndarray, rng: np.random.Generator) -
     return Effect(value, sure * spread, p, (sure + power) * spread, seeds, positive)
 
 
-def report(plan: Plan, test: Test) -> dict[str, list[dict[str, object]]]:
-    """Accuracies and differences of everything that is done; also writes full.json for the lab."""
-    accuracies: list[dict[str, object]] = []
-    differences: list[dict[str, object]] = []
+class Accuracy(NamedTuple):
+    """A row of the first table."""
+
+    backbone: str
+    condition: str
+    pairs: int
+    updates: int
+    at: Effect
+
+
+class Difference(NamedTuple):
+    """A row of the second."""
+
+    backbone: str
+    what: str
+    at: Effect
+
+
+class Report(NamedTuple):
+    """All that the finished trainings say."""
+
+    accuracies: list[Accuracy]
+    differences: list[Difference]
+    held: list[float]
+    """p of each difference after Holm."""
+    full: dict[str, float]
+    """Condition, by the lab's name -> accuracy on `shallow`, mean over seeds."""
+
+
+def report(plan: Plan, test: Test) -> Report:
+    """Accuracies and differences of everything that two seeds at least have finished."""
+    accuracies: list[Accuracy] = []
+    differences: list[Difference] = []
     for backbone in SHAPES:
         found = outcomes(plan, backbone)
         for name, by_seed in found.right.items():
             if len(by_seed) > 1:
-                rng = stream(0, "accuracy", backbone, name)
-                at = effect(np.stack(list(by_seed.values())).astype(np.float64), test.unit_N, rng)
-                size = {"pairs": found.pairs[name], "updates": found.updates[name], "seeds": at.seeds}
-                accuracies.append({"backbone": backbone, "condition": name, **size, "value": at.value, "half": at.half})
+                right_SN = np.stack(list(by_seed.values())).astype(np.float64)
+                at = effect(right_SN, test.unit_N, stream(0, "accuracy", backbone, name))
+                accuracies.append(Accuracy(backbone, name, found.pairs[name], found.updates[name], at))
         for a, b in COMPARED:
             shared = sorted(set(found.right.get(a, ())) & set(found.right.get(b, ())))
             if len(shared) > 1:
-                gap_SN = np.stack([found.right[a][s].astype(float) - found.right[b][s] for s in shared])
+                gap_SN = np.stack([found.right[a][s].astype(np.float64) - found.right[b][s] for s in shared])
                 at = effect(gap_SN, test.unit_N, stream(0, "difference", backbone, a, b))
-                differences.append({"backbone": backbone, "difference": f"{a} - {b}", **at._asdict()})
-    for each, held in zip(differences, stats.holm([float(str(d["p"])) for d in differences]), strict=True):
-        each["p_holm"] = float(held)
-    done = outcomes(plan, "shallow").right
-    full = {name: float(np.mean([each.mean() for each in done[name].values()])) for name in LAB_NAMES if name in done}
-    (plan.out / "full.json").write_text(json.dumps(full, indent=1))
-    return {"accuracies": accuracies, "differences": differences}
+                differences.append(Difference(backbone, f"{a} - {b}", at))
+    held = stats.holm([each.at.p for each in differences]).tolist()
+    full = {each.condition: each.at.value for each in accuracies if each.backbone == "shallow"}
+    return Report(accuracies, differences, held, {name: full[name] for name in LAB_NAMES if name in full})
 
 
-def show(found: Mapping[str, Sequence[Mapping[str, object]]], test: Test, plan: Plan) -> None:
-    """The table."""
+def show(found: Report, test: Test, plan: Plan) -> None:
+    """The tables."""
     say = sys.stdout.write
-    units = int(test.unit_N.max()) + 1
-    say(f"{len(test.items):,} test pairs of {units:,} prompts; pools of {plan.rows:,} pairs\n\n")
+    say(f"{len(test.items):,} test pairs of {int(test.unit_N.max()) + 1:,} prompts; pools of {plan.rows:,} pairs\n\n")
     say("| backbone | condition | pairs | updates | seeds | accuracy |\n|---|---|---:|---:|---:|---|\n")
-    for row in found["accuracies"]:
-        value, half = float(str(row["value"])), float(str(row["half"]))
-        told = " | ".join(str(row[name]) for name in ("backbone", "condition", "pairs", "updates", "seeds"))
-        say(f"| {told} | {value:.3f} [{value - half:.3f}, {value + half:.3f}] |\n")
-    say(
-        "\n| backbone | difference | value | p | p, Holm | least shown | seeds above 0 |\n|---|---|---|---:|---:|---:|---:|\n"
-    )
-    for row in found["differences"]:
-        value, half, p, held, least = (float(str(row[name])) for name in ("value", "half", "p", "p_holm", "least"))
-        interval = f"{value:+.3f} [{value - half:+.3f}, {value + half:+.3f}]"
-        say(f"| {row['backbone']} | {row['difference']} | {interval} | {p:.4f} | {held:.4f} | {least:.3f} | ")
-        say(f"{row['positive']} of {row['seeds']} |\n")
+    for each in found.accuracies:
+        value, half = each.at.value, each.at.half
+        say(f"| {each.backbone} | {each.condition} | {each.pairs:,} | {each.updates} | {each.at.seeds} ")
+        say(f"| {value:.3f} [{value - half:.3f}, {value + half:.3f}] |\n")
+    say("\n| backbone | difference | value | p | p, Holm | least shown | seeds above 0 |\n")
+    say("|---|---|---|---:|---:|---:|---:|\n")
+    for each, held in zip(found.differences, found.held, strict=True):
+        value, half, p, least, seeds, positive = each.at
+        say(f"| {each.backbone} | {each.what} | {value:+.3f} [{value - half:+.3f}, {value + half:+.3f}] ")
+        say(f"| {p:.4f} | {held:.4f} | {least:.3f} | {positive} of {seeds} |\n")
+
+
+def settled(plan: Plan) -> None:
+    """Note the plan in its folder; raises BadInput where outcomes of another plan lie there."""
+    file = plan.out / "plan.json"
+    told = json.dumps({"seeds": plan.seeds, "rows": plan.rows, "test": plan.test, "texts": plan.texts})
+    if file.exists() and file.read_text(encoding="utf-8") != told:
+        raise BadInput(f"{plan.out}: holds outcomes of {file.read_text(encoding='utf-8')}; choose another --out")
+    plan.out.mkdir(parents=True, exist_ok=True)
+    file.write_text(told, encoding="utf-8")
 
 
 def main() -> int:
@@ -442,23 +473,24 @@ def main() -> int:
         "--minutes", type=float, default=math.inf, help="start no training after so many; 0 tells what is there"
     )
     parser.add_argument("--quick", action="store_true", help="a minute, for tests: far too small to show anything")
-    given_args = parser.parse_args()
-    seeds = tuple(range(given_args.first, given_args.first + given_args.seeds))
-    plan = Plan(out=given_args.out, seeds=seeds)
-    if given_args.quick:
+    parser.add_argument("--full", type=Path, help="file for the lab's --full; without it OUT/full.json")
+    args = parser.parse_args()
+    seeds = tuple(range(args.first, args.first + args.seeds))
+    plan = Plan(out=args.out, seeds=seeds)
+    if args.quick:
         plan = replace(plan, seeds=seeds[:2], rows=1600, test=300, texts=300)
-    plan.out.mkdir(parents=True, exist_ok=True)
+    settled(plan)
     torch.set_num_threads(1)
     started = time.monotonic()
     pools = Pools(plan)
     test = test_of(plan, pools)
     for job in jobs(plan.seeds):
-        if time.monotonic() - started > 60 * given_args.minutes:
+        if time.monotonic() - started > 60 * args.minutes:
             break
         if not (plan.out / job.file).is_file():
             run(plan, pools, test, job)
     found = report(plan, test)
-    (plan.out / "report.json").write_text(json.dumps(found, indent=1))
+    (args.full or plan.out / "full.json").write_text(json.dumps(found.full, indent=1), encoding="utf-8")
     show(found, test, plan)
     return 0
 
@@ -495,9 +527,7 @@ def _gpt2(plan: Plan, folder: Path, shape: Shape) -> Path:
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=pad_id(tokenizer),
     )
     torch.manual_seed(derive(0, "gpt2"))
     save_backbone(GPT2LMHeadModel(size), tokenizer, folder)

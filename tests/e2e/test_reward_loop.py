@@ -122,7 +122,7 @@ def test_train_eval_and_score_on_a_file(tmp_path):
     first = json.loads(out.read_text().splitlines()[0])
     assert first["row"] == 1
     assert first["scores"][0] > first["scores"][1]
-    assert first["normalised"][0] > first["normalised"][1]
+    assert first["normalized"][0] > first["normalized"][1]
     assert sum(first["p_win"]) == pytest.approx(1)
     assert first["p_win"][0] > 0.5
 

@@ -88,6 +88,11 @@ def test_two_models_are_compared_item_by_item(model, tmp_path):
     row = dict(zip(table["columns"], table["rows"][0], strict=True))
     assert row["one"] == row["two"]
     assert row["p"] == 1
+    assert invoke("eval", model, "--bench", file, "--out", tmp_path / "three", "--max-length", "200").exit_code == 0
+    result = invoke("compare", *(tmp_path / name for name in ("one", "two", "three")), "--bench", file, "--json")
+    assert [row[0] for row in json.loads(result.stdout)["table"]["rows"]] == ["one - two", "one - three", "two - three"]
+    result = invoke("compare", tmp_path / "one", tmp_path / "three", "--bench", file, "--json")
+    assert "max_length 256 against 200" in json.loads(result.stdout)["table"]["note"]
     other = invoke("compare", tmp_path / "one", tmp_path / "two", "--bench", jsonl(tmp_path / "o.jsonl", [
         {"id": "zz", "prompt": "p", "chosen": "a", "rejected": "b"}]))  # fmt: skip
     assert getattr(other.exception, "exit_code", 0) == 2
@@ -146,3 +151,14 @@ def test_mistakes_are_told_in_one_line(model, tmp_path, arguments, message):
     assert message in str(result.exception)
     assert "\n" not in str(result.exception)
     assert getattr(result.exception, "exit_code", 0) == 2
+
+
+def test_pairs_that_also_bring_messages_are_read_as_pairs(model, tmp_path):
+    turns = [{"role": "user", "content": "Say it."}]
+    rows = [
+        {"prompt": f"Say it, {k}.", "messages": turns, "chosen": f"good {k}", "rejected": f"bad {k}"} for k in range(6)
+    ]
+    result = invoke("score", model, jsonl(tmp_path / "p.jsonl", rows), "--source", "", "--json")
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert (told["rows"], told["chosen_above_rejected"]["n"]) == (6, 6)

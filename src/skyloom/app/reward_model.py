@@ -104,16 +104,23 @@ def evaluate(
 
 @app.command()
 def compare(
-    first: Annotated[Path, typer.Argument(help="A folder of `reward eval --out`.")],
-    second: Annotated[Path, typer.Argument(help="Another one, of the same benchmark.")],
+    folders: Annotated[
+        list[Path], typer.Argument(help="Two or more folders of `reward eval --out`, of one benchmark.")
+    ],
     bench: Annotated[str, typer.Option("--bench", help="The benchmark's file or folder, or NAME=PATH.")],
     as_json: AsJson = False,
 ) -> None:
     """Are two models equally good on the same items? McNemar or sign flips over all items, and by subset with Holm's correction."""
-    from skyloom.reward.evaluate import benchmark
+    from skyloom.reward.evaluate import benchmark, compare_all
     from skyloom.reward.evaluate import compare as run_comparison
 
-    found = run_comparison(benchmark(bench), first, second)
+    if len(folders) < 2:
+        raise BadInput("reward compare: give two folders at least")
+    if len(folders) > 2:
+        table = compare_all(benchmark(bench), folders)
+        print_json({"table": table.to_json()}) if as_json else _show(table)
+        return
+    found = run_comparison(benchmark(bench), folders[0], folders[1])
     if as_json:
         print_json({"estimates": [each.to_json() for each in found.estimates], "table": found.table.to_json()})
         return
@@ -135,7 +142,7 @@ def score(
     dtype: Dtype = "float32",
     attention: Attention = "sdpa",
     device: Device = "auto",
-    out: Annotated[Path | None, typer.Option("--out", help="JSONL: file, row, scores, normalised, p_win.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="JSONL: file, row, scores, normalized, p_win.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score every response of a file: raw, normalised, and each one's chance against the others of its prompt."""
@@ -191,8 +198,9 @@ def _read(data: Path, source: str, max_rows: int) -> _Rows:
     if not data.exists():
         raise BadInput(f"{data}: no such file or directory")
     first = next((raw for path in find_files(data)[:1] for raw in read_json_rows(path) if isinstance(raw, Raw)), None)
-    plain = not source and first is not None and bool({"messages", "response", "responses"} & set(first.data))
-    rows = _conversations(data) if plain and "chosen" not in (first.data if first else ()) else _pairs(data, source)
+    columns = set(first.data) if first is not None else set[str]()
+    plain = not source and "chosen" not in columns and bool({"messages", "response", "responses"} & columns)
+    rows = _conversations(data) if plain else _pairs(data, source)
     places: list[tuple[str, int]] = []
     items: list[Item] = []
     rejected: dict[str, int] = {}
@@ -278,7 +286,7 @@ def _row(place: tuple[str, int], scores_R: Any, scorer: Any) -> dict[str, Any]: 
     }  # Any: JSON
     calibration = scorer.calibration
     if calibration is not None:
-        row["normalised"] = [_number(each) for each in calibration.normal(scores_R)]
+        row["normalized"] = [_number(each) for each in calibration.normal(scores_R)]
         if len(scores_R) > 1:
             wins = calibration.p_win(scores_R[:, None] - scores_R[None, :])
             others = (wins.sum(axis=1) - 0.5) / (len(scores_R) - 1)  # less the half against itself

@@ -11,7 +11,7 @@ Flow     collect -> curate -> [train] -> [evaluate] -> report; every function al
              spawn(config.optim.processes, work, config, out)
 
 Imports  what shards a model costs a second to import, so functions import it, and only where there are several processes
-Run      skyloom run RECIPE --set train.optim.processes=2, or torchrun on several machines with a shared file system
+Run      skyloom run RECIPE --set train.optim.processes=2; a Trainer loop of your own also joins torchrun's group (shared file system)
 """
 
 import datetime

@@ -6,6 +6,7 @@ Source   temperature: Platt 1999 without offset, Guo et al. 2017, 3.2; mean and 
 Flow     collect -> curate -> [train: CALIBRATE on the validation slice] -> evaluate -> report
 Run      calibrate.fit(chosen_N, rejected_N).save(folder / calibrate.FILE)
 Limits   The profile interval takes pairs as independent: pairs of one prompt make it too narrow, soft labels too wide.
+         train.py fits on the slice that also chose the checkpoint, so `nll` is a little below what new pairs give.
 Shapes   N validation pairs; any shape for what is applied
 """
 

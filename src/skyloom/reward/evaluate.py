@@ -9,19 +9,20 @@ Run      skyloom reward eval MODEL --bench FILE.jsonl --out results
 Shapes   N items, R responses of one, D hidden width
 """
 
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import polars as pl
 
-from skyloom.core import registry
+from skyloom.core import registry, stats
 from skyloom.core.config import JSON
 from skyloom.core.errors import BadInput, BadRow
-from skyloom.core.metrics import write_evaluation
+from skyloom.core.metrics import Cell, Table, write_evaluation
 from skyloom.core.records import Raw
 from skyloom.core.rng import stream
 from skyloom.core.store import find_files, read_json_rows
@@ -147,7 +148,29 @@ def compare(config: EvalConfig, first: Path, second: Path, *, seed: int = 0) -> 
     names = (first.name or "A", second.name or "B")
     if names[0] == names[1]:
         names = (str(first), str(second))
-    return _report.compare(module, items, a, b, stream(seed, "compare"), names)
+    found = _report.compare(module, items, a, b, stream(seed, "compare"), names)
+    other = _differing(results.read_protocol(first), results.read_protocol(second))
+    if other:
+        note = f"{found.table.note}; SCORED DIFFERENTLY: {', '.join(other)}"
+        found = found._replace(table=replace(found.table, note=note))
+    return found
+
+
+def compare_all(config: EvalConfig, folders: Sequence[Path], *, seed: int = 0) -> Table:
+    """Every two of several folders of results on one benchmark; Holm's correction over the pairs of models."""
+    rows: list[tuple[Cell, ...]] = []
+    for first, second in itertools.combinations(folders, 2):
+        found = compare(config, first, second, seed=seed)
+        whole = dict(zip(found.table.columns, found.table.rows[0], strict=True))
+        name = f"{first.name} - {second.name}"
+        gap = next((each.interval for each in found.estimates if each.name.startswith(name)), None)
+        rows.append((name, gap, whole["test"], whole["p"]))
+    held = stats.holm([cast(float, row[-1]) for row in rows]).tolist()
+    note = f"differences in mean credit on the same items; brackets: 95 %; Holm over the {len(rows)} pairs of models"
+    columns = ("models", "difference", "test", "p", "p, Holm")
+    return Table(title="Models against one another", note=note, columns=columns, rows=tuple(
+        (*row, p) for row, p in zip(rows, held, strict=True)
+    ))  # fmt: skip
 
 
 def benchmark(text: str) -> EvalConfig:
@@ -167,6 +190,19 @@ def benchmark(text: str) -> EvalConfig:
     if "path" not in {each.name for each in module.Config.__dataclass_fields__.values()}:
         raise BadInput(f"--bench {text}: {name} reads no file")
     return replace(config, path=place.resolve())  # pyright: ignore[reportCallIssue] - looked at just above
+
+
+def _differing(first: Mapping[str, JSON], second: Mapping[str, JSON]) -> list[str]:
+    """What a score depends on besides model and text, where two manifests do not agree on it."""
+    sides: list[dict[str, JSON]] = []
+    for protocol in (first, second):
+        scorer = protocol["scorer"]
+        sides.append(scorer if isinstance(scorer, dict) else {})
+    return [
+        f"{name} {sides[0].get(name)} against {sides[1].get(name)}"
+        for name in ("dtype", "attention", "max_length", "over_long")
+        if sides[0].get(name) != sides[1].get(name)
+    ]
 
 
 def _guess(place: Path) -> str:

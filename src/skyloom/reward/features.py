@@ -25,6 +25,7 @@ from skyloom.core.config import JSON
 from skyloom.core.errors import BadInput, BadRow
 from skyloom.core.progress import track
 from skyloom.core.records import Message, Raw
+from skyloom.core.run import content_of
 from skyloom.reward.records import Pair, prompt_text
 
 if TYPE_CHECKING:
@@ -90,7 +91,11 @@ def cache(pairs: Iterable[Pair], folder: Path, load: "Callable[[], Scorer]") -> 
     missing = [(prompt, sides) for prompt, sides in missing if sides]
     if missing:
         scorer = load()
-        _own(folder, scorer.protocol)
+        place = Path(scorer.name).expanduser()
+        weights = (
+            content_of(place) if place.exists() else ""
+        )  # a name on the hub stands for its weights, a path does not
+        _own(folder, {**scorer.protocol, "weights": weights})
         parts = [missing[start : start + PROMPTS] for start in range(0, len(missing), PROMPTS)]
         for part in track(parts, "features", len(parts)):
             _write(folder, part, scorer)

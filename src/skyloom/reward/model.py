@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
     AutoModelForSequenceClassification,
@@ -23,7 +24,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from skyloom.core.errors import BadInput
+from skyloom.core.errors import BadInput, FailedWork
 from skyloom.core.llm.attention import PIECES
 from skyloom.core.llm.backbones import has_score_head, load_backbone, load_tokenizer, save_backbone
 from skyloom.core.llm.config import BackboneConfig
@@ -79,8 +80,9 @@ class RewardModel(nn.Module):
         return self.hidden(batch)[batch.row_K, batch.column_K].float()
 
     def pooled(self, hidden_BTD: Float[Tensor, "B T D"], batch: Batch) -> Float[Tensor, " K"]:
-        """Scores of K replies from their rows' hidden states."""
-        return self.head(hidden_BTD[batch.row_K, batch.column_K].float()).squeeze(-1)
+        """Scores of K replies from their rows' hidden states, float32 under autocast too: bfloat16 has three digits for a gap."""
+        with torch.autocast(hidden_BTD.device.type, enabled=False):
+            return self.head(hidden_BTD[batch.row_K, batch.column_K].float()).squeeze(-1)
 
     def forward(self, batch: Batch) -> Float[Tensor, " K"]:
         """Scores of K replies, float32."""
@@ -136,11 +138,10 @@ def merge_adapter(model: RewardModel) -> RewardModel:
 
 
 def save_reward_model(model: RewardModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
-    """Write model and tokenizer as a standard directory; the model itself stays as it is.
+    """Write model and tokenizer as a standard directory; both stay as they are in memory.
 
-    Raises BadInput where the backbone's architecture has no sequence classifier in transformers.
+    Raises BadInput where the backbone's architecture has no sequence classifier in transformers, FailedWork where the disk refuses.
     """
-    out.mkdir(parents=True, exist_ok=True)
     pad_id = export_pad_id(tokenizer)
     config = copy.deepcopy(model.backbone.config)
     config.num_labels, config.pad_token_id = 1, pad_id
@@ -152,13 +153,16 @@ def save_reward_model(model: RewardModel, tokenizer: PreTrainedTokenizerBase, ou
     trained_with = model.backbone.config
     try:
         model.backbone.config = config
-        saved = copy.copy(tokenizer)
+        saved = copy.deepcopy(tokenizer)  # a shallow one shares its special tokens
         saved.pad_token = tokenizer.convert_ids_to_tokens(pad_id)
+        out.mkdir(parents=True, exist_ok=True)
         save_backbone(shell, saved, out)
+        for path in out.glob("*.safetensors"):
+            fsync_path(path)
+    except (OSError, SafetensorError) as error:
+        raise FailedWork(f"{out}: model not written ({error}); free space, then run the same command again") from error
     finally:
         model.backbone.config = trained_with
-    for path in out.glob("*.safetensors"):
-        fsync_path(path)
 
 
 def load_reward_model(

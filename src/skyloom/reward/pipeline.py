@@ -157,7 +157,7 @@ def scoring_of(config: TrainConfig) -> ScoreConfig:
         max_length=backbone.max_length,
         over_long="drop" if config.over_long == "error" else config.over_long,
         budget=config.budget,
-        dtype="bfloat16" if backbone.dtype == "bfloat16" else "float32",
+        dtype="bfloat16" if backbone.dtype == "bfloat16" or backbone.attention == "flash_attention_2" else "float32",
         attention=backbone.attention,
         device=config.optim.device,
     )

@@ -1,7 +1,7 @@
 """Training settings of the paper and of its peers, by name: what `--preset` starts from.
 
-Source   reward.md's table: learning rates, decay, batch and epochs from each project's own code or configuration, the two Skywork rows
-         from its papers' notes. What a project leaves open keeps our default; an optimiser's paging or 8-bit form is not reproduced.
+Source   learning rates, decay, batch and epochs from each project's own code or configuration, the three Skywork rows from notes on
+         its papers. What a project leaves open keeps our default; an optimiser's paging or 8-bit form is not reproduced.
 Flow     preset -> TrainConfig, which `--set train...` still changes
 Run      skyloom reward train --preset rlhflow --model meta-llama/Meta-Llama-3-8B-Instruct --data PAIRS
 """

@@ -47,7 +47,9 @@ class Scorer:
     def __init__(
         self, model: RewardModel, tokenizer: PreTrainedTokenizerBase, config: ScoreConfig, name: str = ""
     ) -> None:
-        """The model is put into eval mode and onto the device. Raises BadInput for a template that cannot be used."""
+        """The model is put into eval mode and onto the device. Raises BadInput for a template, or a dtype, that cannot be used."""
+        if config.attention == FLASH and config.dtype == "float32":
+            raise BadInput("score: flash_attention_2 has no float32 kernels; set dtype=bfloat16")
         self.name = name
         self.config = config
         self.model = model.to(_device(config)).eval()
@@ -58,7 +60,7 @@ class Scorer:
         self.laplace: Laplace | None = None
         self._pad_id = pad_id(tokenizer)
         found = layouts_of(self.model, self.max_length)
-        self._layouts = tuple(each for each in found if each != "shared" or config.share_prompts)
+        self._layouts: tuple[Layout, ...] = tuple(each for each in found if each != "shared" or config.share_prompts)
 
     @classmethod
     def load(cls, model: str | Path, config: ScoreConfig | None = None) -> "Scorer":
@@ -153,13 +155,14 @@ class Scorer:
         )
 
     def _read(self, folder: Path) -> None:
-        """What training wrote beside the weights; raises BadInput for another tokenizer than the model was trained with."""
+        """What training wrote beside the weights; raises BadInput for another tokenizer or template than the model was trained with."""
         if (folder / ABOUT).is_file():
-            trained = read_about(folder).get("tokenizer")
-            if trained is not None and trained != self.encoder.checks["tokenizer"]:
-                raise BadInput(
-                    f"{folder}: its tokenizer is not the one it was trained with; put the original files back"
-                )
+            about = read_about(folder)
+            for part, said in (("tokenizer", "tokenizer"), ("template", "chat template")):
+                if part in about and about[part] != self.encoder.checks[part]:
+                    raise BadInput(
+                        f"{folder}: its {said} is not the one it was trained with; put the original files back"
+                    )
         if (folder / calibrate.FILE).is_file():
             self.calibration = Calibration.load(folder / calibrate.FILE)
         if (folder / laplace.FILE).is_file():

@@ -85,7 +85,7 @@ class TrainConfig(Config):
     evaluations: int = 8
     """How often the validation slice is scored during training, at least 1."""
     posterior_pairs: int = 2048
-    """Training pairs, drawn by seed, that fit the head's posterior (laplace.py) after training; 0 fits none."""
+    """Training pairs, drawn by seed, that stand for all of them in the head's posterior (laplace.py) after training; 0 fits none."""
     language_weight: float = 0.0
     """Weight of next-token cross-entropy on the chosen conversation beside the reward loss (GRM, Yang et al. 2024, arXiv
     2406.10216, eq. 6): what lets random weights learn to read. Needs a backbone whose embeddings are tied."""

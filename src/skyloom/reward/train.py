@@ -12,6 +12,7 @@ Shapes   N pairs, B pairs of a micro-batch, T tokens, V vocabulary, D hidden wid
 """
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -134,6 +135,10 @@ def train(kept: pl.DataFrame, config: TrainConfig, out: Path) -> Counts:
     Raises BadInput for settings or data that cannot train, FailedWork where the loss diverges or the disk is full.
     """
     _check(config)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise BadInput(
+            "train: started by torchrun, every process would write the same files; start one, with train.optim.processes=N"
+        )
     slices = carve(_examples(kept), config)
     corpus = (
         text for each in slices.train for text in (prompt_text(each.pair.prompt), each.pair.chosen, each.pair.rejected)
@@ -144,9 +149,9 @@ def train(kept: pl.DataFrame, config: TrainConfig, out: Path) -> Counts:
     training, valid = (_encoded(encoder, part, left_out) for part in (slices.train, slices.valid))
     truncated = left_out.pop(_TRUNCATED, 0)
     _refuse_unweighted(config, [*training, *valid])
-    if not training or not valid:
+    if not training or len(valid) < 2:  # two are what a temperature is fitted to
         raise BadInput(
-            f"training: {len(training)} pairs to train on and {len(valid)} to validate on; need one of each at least"
+            f"training: {len(training)} pairs to train on and {len(valid)} to validate on; need one and two at least"
         )
     work = Work(training, valid, tokenizer, config, out)
     fitted = distributed.spawn(config.optim.processes, _fit, work)
@@ -214,6 +219,7 @@ def next_token_loss(
 def _check(config: TrainConfig) -> None:
     shares = config.valid_share > 0 and config.held_out_share >= 0 and config.valid_share + config.held_out_share < 1
     reads = bool(config.language_weight or config.language_epochs)
+    flash = config.backbone.attention == FLASH
     rules = (
         (shares, "valid_share must be above 0, held_out_share 0 or more, and both together below 1"),
         (config.epochs >= 1 and config.evaluations >= 1, "epochs and evaluations must be at least 1"),
@@ -221,6 +227,8 @@ def _check(config: TrainConfig) -> None:
         (config.budget >= 2 * config.backbone.max_length, "budget must be at least twice backbone.max_length"),
         (min(config.language_weight, config.language_epochs) >= 0, "language_weight and language_epochs must be 0 or more"),
         (not reads or config.layout in ("auto", "padded"), "language_weight needs layout=padded"),
+        (not flash or "bfloat16" in (config.optim.dtype, config.backbone.dtype),
+            "flash_attention_2 has no float32 kernels; set optim.dtype=bfloat16"),
         (not reads or config.adapter is None, "language_weight needs all weights trained; set adapter to none"),
     )  # fmt: skip
     for holds, rule in rules:
@@ -372,8 +380,15 @@ def _score(model: RewardModel, samples: Sequence[Sample], layout: Layout, work: 
     """Scores of both sides; the model is left in eval mode, and the trainer's next step puts it back."""
     model.eval()
     groups = [sample.group for sample in samples]
-    found = np.stack(forward_groups(model, groups, model, layout, work.config.budget, pad_id(work.tokenizer)))
+    with _as_trained(work.config):
+        found = np.stack(forward_groups(model, groups, model, layout, work.config.budget, pad_id(work.tokenizer)))
     return found[:, 0], found[:, 1]
+
+
+def _as_trained(config: TrainConfig) -> torch.autocast:
+    """FlashAttention has no float32 kernels: weights of that type are scored under autocast, as they are trained."""
+    half = config.backbone.attention == FLASH and config.backbone.dtype == "float32"
+    return torch.autocast("cuda" if half else "cpu", torch.bfloat16, enabled=half)
 
 
 def _validated(chosen_N: np.ndarray, rejected_N: np.ndarray, samples: Sequence[Sample]) -> tuple[float, float]:
@@ -418,7 +433,8 @@ def _describe(model: RewardModel, encoder: Encoder, work: Work, layout: Layout, 
     write_json(folder / ABOUT, {**about, "loss": registry.plugin_of(config.loss).name, "pairs": len(work.training)})
     model.to(_place(config) or torch.device("cpu"))
     read = partial(forward_groups, model, layout=layout, budget=config.budget, pad=pad_id(work.tokenizer))
-    valid = np.stack(read([sample.group for sample in work.valid], model))
+    with _as_trained(config):
+        valid = np.stack(read([sample.group for sample in work.valid], model))
     label_N = np.asarray([sample.label for sample in work.valid])
     weight_N = np.asarray([sample.weight for sample in work.valid])
     if not np.ptp(valid):
@@ -427,8 +443,12 @@ def _describe(model: RewardModel, encoder: Encoder, work: Work, layout: Layout, 
     calibration.save(folder / calibrate.FILE)
     if config.posterior_pairs:
         order_N = stream(config.seed, "posterior").permutation(len(work.training))[: config.posterior_pairs]
-        features = read([work.training[int(k)].group for k in order_N], model.features)
+        some = [work.training[int(k)] for k in order_N]
+        with _as_trained(config):
+            features = read([sample.group for sample in some], model.features)
         gaps_ND = np.stack([feature_2D[0] - feature_2D[1] for feature_2D in features])
         head_D = model.head.weight[0].detach().cpu().double().numpy()
-        posterior = laplace.fit([gaps_ND], head_D, temperature=calibration.temperature)
+        stands_for = len(work.training) / len(some)  # each drawn pair brings the information of so many
+        weight_N = np.asarray([sample.weight * stands_for for sample in some])
+        posterior = laplace.fit([gaps_ND], head_D, temperature=calibration.temperature, weight_N=weight_N)
         posterior.save(folder / laplace.FILE)

@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import load_file
 
 from reward_models import TINY, alike, backbone, groups, make_pairs, small_tokenizer
-from skyloom.core.errors import BadInput
+from skyloom.core.errors import BadInput, FailedWork
 from skyloom.core.llm.backbones import END, PAD, load_backbone, save_backbone
 from skyloom.core.llm.config import BackboneConfig
+from skyloom.reward import model as reward_model
 from skyloom.reward.encoding import Encoder
 from skyloom.reward.layout import arrange
 from skyloom.reward.model import (
@@ -190,3 +191,33 @@ def test_next_token_loss_needs_tied_embeddings(model):
     batch = batch_of(make_pairs(1))
     with pytest.raises(BadInput, match="language_weight"):
         next_token_loss(model, model.hidden(batch), batch, 1)
+
+
+def test_autocast_leaves_scores_in_float32():
+    model = backbone("llama")
+    batch = arrange(groups("autocast"), "padded", 0)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        hidden_BTD = model.hidden(batch)
+        score_K = model.pooled(hidden_BTD, batch)
+    assert score_K.dtype == torch.float32
+    own_K = hidden_BTD[batch.row_K, batch.column_K].float() @ model.head.weight[0]
+    assert torch.allclose(score_K, own_K, rtol=1e-6, atol=1e-6)
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(reward_model, "save_backbone", full)
+    model = new_reward_model(TINY, small_tokenizer(), 0)
+    trained_with = model.backbone.config
+    with pytest.raises(FailedWork, match="model not written .*No space left on device.* free space"):
+        save_reward_model(model, small_tokenizer(), tmp_path / "model")
+    assert model.backbone.config is trained_with
+
+
+def test_saving_leaves_the_tokenizer_as_it_was(tmp_path):
+    tokenizer = small_tokenizer(pad=END)
+    save_reward_model(new_reward_model(TINY, tokenizer, 0), tokenizer, tmp_path / "model")
+    assert tokenizer.pad_token == END
+    assert load_reward_model(tmp_path / "model")[1].pad_token == PAD

@@ -10,14 +10,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
-from reward_models import TINY, alike, make_pairs, small_tokenizer, talk
+from reward_models import TINY, alike, backbone, make_pairs, small_tokenizer, talk
 from skyloom.core.errors import BadInput, BadRow, FailedWork
 from skyloom.core.llm.backbones import END, load_backbone, save_backbone
 from skyloom.core.llm.config import BackboneConfig
 from skyloom.core.rng import stream
 from skyloom.core.store import write_json
 from skyloom.reward.calibrate import FILE as CALIBRATION
-from skyloom.reward.encoding import vocabulary_hash
+from skyloom.reward.encoding import check_template, vocabulary_hash
 from skyloom.reward.model import load_reward_model, new_reward_model, save_reward_model
 from skyloom.reward.score import ABOUT, Scorer, read_about
 from skyloom.reward.settings import ScoreConfig
@@ -243,6 +243,19 @@ def test_the_tokenizer_of_another_model(broken):
     other.add_tokens(["zebra"])
     write_json(broken / ABOUT, {"tokenizer": vocabulary_hash(other)})
     refused(broken, "its tokenizer is not the one it was trained with")
+
+
+def test_another_template_than_the_one_of_training(broken):
+    told = check_template(small_tokenizer())
+    write_json(broken / ABOUT, told)
+    Scorer.load(broken)
+    write_json(broken / ABOUT, {**told, "template": "0" * 16})
+    refused(broken, "its chat template is not the one it was trained with")
+
+
+def test_flash_attention_in_float32(broken):
+    with pytest.raises(BadInput, match="no float32 kernels"):
+        Scorer(backbone("llama"), small_tokenizer(), ScoreConfig(attention="flash_attention_2", max_length=64))
 
 
 def test_a_tokenizer_with_more_tokens_than_the_model_has_rows(broken):

@@ -435,6 +435,16 @@ def test_senseless_settings_are_refused(tmp_path, fields, message):
 def test_too_few_pairs_are_refused(tmp_path):
     with pytest.raises(BadInput, match="pairs to train on and 0 to validate on"):
         train(kept(make_pairs(1)), replace(CONFIG, valid_share=1e-9), tmp_path)
+    sizes = {count: len(carve(examples(make_pairs(count)), CONFIG).valid) for count in range(2, 40)}
+    one = next(count for count, size in sizes.items() if size == 1)
+    with pytest.raises(BadInput, match="and 1 to validate on"):
+        train(kept(make_pairs(one)), CONFIG, tmp_path)
+
+
+def test_flash_attention_without_half_precision_is_refused(tmp_path):
+    flash = replace(CONFIG, backbone=replace(CONFIG.backbone, attention="flash_attention_2"))
+    with pytest.raises(BadInput, match="no float32 kernels; set optim.dtype=bfloat16"):
+        train(kept(make_pairs(20)), flash, tmp_path)
 
 
 def test_the_scores_of_training_are_those_of_the_scorer(whole, base):
@@ -450,3 +460,13 @@ def test_the_scores_of_training_are_those_of_the_scorer(whole, base):
         [other.score([other.encode(e.pair.prompt, (e.pair.chosen, e.pair.rejected))])[0] for e in slices.valid]
     )
     assert alike(np.stack([chosen, rejected], axis=1), padded, 1e-5)
+
+
+def test_drawn_pairs_stand_for_all_of_them_in_the_posterior(tmp_path, monkeypatch):
+    seen: dict = {}
+    fit = laplace.fit
+    monkeypatch.setattr(laplace, "fit", lambda blocks, head, **told: seen.update(told) or fit(blocks, head, **told))
+    counts = train(kept(make_pairs(40), weight=[1.0, 3.0] * 20), replace(CONFIG, epochs=1, posterior_pairs=8), tmp_path)
+    each = counts.trained / 8
+    assert len(seen["weight_N"]) == 8
+    assert set(seen["weight_N"].tolist()) == {each, 3 * each}

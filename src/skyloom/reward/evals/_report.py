@@ -37,6 +37,7 @@ RELIABILITY_BINS: int = 10
 FLIPS: int = 9999
 """Sign flips of a paired test, so that no p-value falls below 1e-4 (ours)."""
 NOT_REAL: str = "not run on the real set"
+PART: str = "part of the real set"
 
 
 class Report(NamedTuple):
@@ -107,7 +108,7 @@ def report(
     tied = Estimate.of("comparisons tied", wilson(int((found.gap_P == 0).sum()), len(found.gap_P)))
     headline = measured.headline
     if told:
-        headline = Estimate.of(f"{headline.name} ({NOT_REAL})", headline.interval)
+        headline = Estimate.of(f"{headline.name} ({told.partition(':')[0]})", headline.interval)
     evaluation = Evaluation(
         headline=headline,
         baselines=tuple(Estimate.of(name, each.headline.interval) for name, each in nulls.items()),
@@ -166,15 +167,22 @@ def compare(
 
 
 def provenance(module: ModuleType, items: Sequence[Item]) -> str:
-    """Why these items are not the published set; empty where nothing says so, as for a benchmark that states no counts."""
+    """Why these items are not the published set, or which part of it; empty where nothing says so, as for a benchmark without counts.
+
+    The kind of set stands before the colon. `PUBLISHED` counts rows by subset; `scoring.ALL` there counts all of them.
+    """
     if any(item.name.startswith(scoring.GENERATED_NAME) for item in items):
         return f"{NOT_REAL}: its items were generated"
     published: Mapping[str, int] = getattr(module, "PUBLISHED", {})
-    here = Counter(item.subset for item in items)
+    here = Counter(item.subset for item in items) | Counter({scoring.ALL: len(items)})
     other = [f"{name} {here[name]:,} of {n:,}" for name, n in published.items() if here[name] != n]
     if not other:
         return ""
-    more = f" and {len(other) - 3} more subsets" if len(other) > 3 else ""
+    absent = [name for name in published if not here[name]]
+    shown = absent if len(absent) == len(other) < len(published) else other
+    more = f" and {len(shown) - 3} more subsets" if len(shown) > 3 else ""
+    if shown is absent:
+        return f"{PART}: without {', '.join(absent[:3])}{more}"
     return f"{NOT_REAL}: rows differ from the published ones ({', '.join(other[:3])}{more})"
 
 

@@ -40,6 +40,8 @@ GENERATED: str = "GENERATED"
 """A file of this name in the benchmark's folder, or one or two above, says that its rows were generated."""
 GENERATED_NAME: str = "generated:"
 """What the names of generated items begin with, so that no page takes them for the real ones."""
+ALL: str = "all items"
+"""In a benchmark's PUBLISHED: its count of all rows, where it does not say how they divide."""
 RESAMPLES: int = 2000
 CHUNK: int = 4_000_000  # draws held in memory at once: 32 MB of counts
 

@@ -37,7 +37,7 @@ GOALS: dict[str, str] = {"Helpfulness": "helpful", "Harmlessness": "harmless"}
 """A part of category_path -> the goal; what follows it is the scenario."""
 PAIRS, LISTS = "pairwise", "best-of-n"
 PARTS: tuple[str, ...] = tuple(f"{goal} {kind}" for goal in GOALS.values() for kind in (PAIRS, LISTS))
-PUBLISHED: dict[str, int] = {"all items": 25_845}
+PUBLISHED: dict[str, int] = {scoring.ALL: 25_845}
 """How they divide among the four parts is not stated."""
 
 

@@ -12,7 +12,7 @@ from skyloom.core.errors import BadInput
 from skyloom.core.records import Message
 from skyloom.core.rng import stream
 from skyloom.core.stats import mcnemar
-from skyloom.reward.evals import _report, pairs, reward_bench_2, rm_bench
+from skyloom.reward.evals import _report, pairs, reward_bench_2, rm_bench, rmb
 from skyloom.reward.evals import _scoring as scoring
 from skyloom.reward.evals._items import Item
 from skyloom.reward.world import benchmarks
@@ -188,6 +188,13 @@ def test_the_page_says_where_it_was_not_run_on_the_real_set(tmp_path):
     assert told in table(found, "By subset").note
     whole = [item(k, subset=name) for name, n in rm_bench.PUBLISHED.items() for k in range(n)]
     assert _report.provenance(rm_bench, whole) == ""
+    part = [each for each in whole if not each.subset.startswith("safety")]
+    assert _report.provenance(rm_bench, part) == "part of the real set: without safety-refuse, safety-response"
+    assert _report.provenance(rm_bench, part[1:]).startswith("not run on the real set: rows differ")
+    assert _report.provenance(rm_bench, [item(0, subset="mine")]).startswith("not run on the real set: rows differ")
+    every = [item(k, subset=rmb.PARTS[k % 4]) for k in range(rmb.PUBLISHED[scoring.ALL])]
+    assert _report.provenance(rmb, every) == ""
+    assert "all items 25,844 of 25,845" in _report.provenance(rmb, every[1:])
     assert _report.provenance(pairs, items[:3]) == ""
 
 
