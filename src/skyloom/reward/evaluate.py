@@ -28,12 +28,12 @@ from skyloom.core.rng import stream
 from skyloom.core.store import find_files, read_json_rows
 from skyloom.core.text.ngrams import NgramIndex, Rule
 from skyloom.reward import results
-from skyloom.reward.evals import _report
+from skyloom.reward.evals import _report, reward_bench
 from skyloom.reward.evals._items import Item, Scores
 from skyloom.reward.evals._prompts import format_name
 from skyloom.reward.evals._report import Comparison, Report
 from skyloom.reward.evals.reward_bench import PRIOR_SETS, PUBLISHED
-from skyloom.reward.settings import EvalConfig
+from skyloom.reward.settings import EvalConfig, EvalFileConfig
 
 if TYPE_CHECKING:
     from skyloom.reward.encoding import Encoded
@@ -187,9 +187,9 @@ def benchmark(text: str) -> EvalConfig:
         raise BadInput(f"--bench {text}: no such file or folder; known names: {', '.join(known)}")
     module: Any = registry.load("reward.evals", name or _guess(place))  # Any: modules have no static type
     config: EvalConfig = module.Config()
-    if "path" not in {each.name for each in module.Config.__dataclass_fields__.values()}:
+    if not isinstance(config, EvalFileConfig | reward_bench.Config):
         raise BadInput(f"--bench {text}: {name} reads no file")
-    return replace(config, path=place.resolve())  # pyright: ignore[reportCallIssue] - looked at just above
+    return replace(config, path=place.resolve())
 
 
 def _differing(first: Mapping[str, JSON], second: Mapping[str, JSON]) -> list[str]:

@@ -100,6 +100,14 @@ class EvalConfig(PluginConfig):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EvalFileConfig(EvalConfig):
+    """Base config of a benchmark that is read from files."""
+
+    path: Path | None = field(default=None, metadata=NOT_KEYED)
+    """A .jsonl, .json or .parquet file, or a folder of them; its content keys the run."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class GenerateConfig(Config):
     """Schema-true generated files in place of sets that are not at hand (reward/world/sets.py)."""
 

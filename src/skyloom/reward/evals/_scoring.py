@@ -31,6 +31,7 @@ from skyloom.core.records import Raw, Reject
 from skyloom.core.stats import Interval, wilson
 from skyloom.core.store import find_files, list_field, read_json_rows, text_field
 from skyloom.reward.evals._items import Item, Scores
+from skyloom.reward.settings import EvalFileConfig
 
 MARKDOWN: re.Pattern[str] = re.compile(
     r"^\s{0,3}(?:#{1,6} |[-*+] |\d+[.)] |> |```)|\*\*[^*\n]+\*\*|`[^`\n]+`", re.MULTILINE
@@ -58,6 +59,11 @@ class Measured(NamedTuple):
     others: tuple[Estimate, ...]
     rows: dict[str, Interval]
     """Sections first, then subsets: the rows of the report's table."""
+
+
+def file_inputs(config: EvalFileConfig) -> tuple[Path, ...]:
+    """The benchmark's file or folder, where one is named."""
+    return (config.path,) if config.path is not None else ()
 
 
 def read_items(path: Path | None, build: Callable[[Raw], Item], benchmark: str) -> tuple[Item, ...]:

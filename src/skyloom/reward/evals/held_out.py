@@ -8,35 +8,32 @@ Shapes   N pairs
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float
 from numpy.random import Generator
 
-from skyloom.core.config import NOT_KEYED
 from skyloom.core.errors import BadInput
 from skyloom.core.records import from_row
+from skyloom.reward.evals import _scoring as scoring
 from skyloom.reward.evals import pairs
 from skyloom.reward.evals._items import Item, Scores, item_of
 from skyloom.reward.evals._scoring import Measured
 from skyloom.reward.records import Pair
-from skyloom.reward.settings import EvalConfig
+from skyloom.reward.settings import EvalFileConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config(EvalConfig):
-    """Which pairs."""
+class Config(EvalFileConfig):
+    """Which pairs.
 
-    path: Path | None = field(default=None, metadata=NOT_KEYED)
-    """held_out.parquet of a training step; the pipeline fills it in."""
+    held_out.parquet of a training step; the pipeline fills it in.
+    """
 
 
-def inputs(config: Config) -> tuple[Path, ...]:
-    """The file, where one is named."""
-    return (config.path,) if config.path is not None else ()
+inputs = scoring.file_inputs
 
 
 def items(config: Config) -> tuple[Item, ...]:

@@ -13,14 +13,12 @@ Limits   The tie rule hands a constant scorer every pair labelled "B>A" (157 of 
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from numpy.random import Generator
 
-from skyloom.core.config import NOT_KEYED
 from skyloom.core.errors import BadRow
 from skyloom.core.metrics import Estimate
 from skyloom.core.records import Message, Raw
@@ -30,7 +28,7 @@ from skyloom.reward.evals import _scoring as scoring
 from skyloom.reward.evals._items import Item, Scores
 from skyloom.reward.evals._parts import plain, weighted
 from skyloom.reward.evals._scoring import Measured, Rule
-from skyloom.reward.settings import EvalConfig
+from skyloom.reward.settings import EvalFileConfig
 
 SOURCES: tuple[str, ...] = ("mmlu-pro", "livebench-reasoning", "livebench-math", "livecodebench")
 """Prefixes of the source column."""
@@ -50,16 +48,11 @@ LABELS: tuple[str, str] = ("A>B", "B>A")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config(EvalConfig):
+class Config(EvalFileConfig):
     """One file, or a folder with both."""
 
-    path: Path | None = field(default=None, metadata=NOT_KEYED)
-    """Its content keys the run."""
 
-
-def inputs(config: Config) -> tuple[Path, ...]:
-    """The file or folder, where one is named."""
-    return (config.path,) if config.path is not None else ()
+inputs = scoring.file_inputs
 
 
 def items(config: Config) -> tuple[Item, ...]:

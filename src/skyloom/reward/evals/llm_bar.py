@@ -12,14 +12,12 @@ Limits   A scorer of single answers gives both orders the same two scores: they 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from numpy.random import Generator
 
-from skyloom.core.config import NOT_KEYED
 from skyloom.core.errors import BadRow
 from skyloom.core.metrics import Estimate
 from skyloom.core.records import Raw
@@ -28,7 +26,7 @@ from skyloom.reward.evals import _scoring as scoring
 from skyloom.reward.evals._items import Item, Scores
 from skyloom.reward.evals._parts import part_of, weighted
 from skyloom.reward.evals._scoring import Measured, Rule
-from skyloom.reward.settings import EvalConfig
+from skyloom.reward.settings import EvalFileConfig
 from skyloom.reward.sources._files import user_turn
 
 PUBLISHED: dict[str, int] = {"Natural": 100, "Neighbor": 134, "GPTInst": 92, "GPTOut": 47, "Manual": 46}
@@ -36,16 +34,14 @@ ADVERSARIAL: tuple[str, ...] = ("Neighbor", "GPTInst", "GPTOut", "Manual")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config(EvalConfig):
-    """The folder with the five sets, or one file of it."""
+class Config(EvalFileConfig):
+    """The folder with the five sets, or one file of it.
 
-    path: Path | None = field(default=None, metadata=NOT_KEYED)
-    """A set is told by its file's or folder's name, as published: Natural, Adversarial/Neighbor and so on; the content keys the run."""
+    A set is told by its file's or folder's name, as published: Natural, Adversarial/Neighbor and so on; the content keys the run.
+    """
 
 
-def inputs(config: Config) -> tuple[Path, ...]:
-    """The folder or file, where one is named."""
-    return (config.path,) if config.path is not None else ()
+inputs = scoring.file_inputs
 
 
 def items(config: Config) -> tuple[Item, ...]:

@@ -11,14 +11,12 @@ Shapes   N pairs
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from numpy.random import Generator
 
-from skyloom.core.config import NOT_KEYED
 from skyloom.core.errors import BadRow
 from skyloom.core.metrics import Estimate
 from skyloom.core.records import Raw
@@ -28,23 +26,18 @@ from skyloom.reward.evals._items import Item, Scores
 from skyloom.reward.evals._parts import weighted
 from skyloom.reward.evals._scoring import Measured
 from skyloom.reward.records import check_prompt
-from skyloom.reward.settings import EvalConfig
+from skyloom.reward.settings import EvalFileConfig
 from skyloom.reward.sources.pairs_file import parted
 
 ALL: str = "all"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config(EvalConfig):
+class Config(EvalFileConfig):
     """Which file."""
 
-    path: Path | None = field(default=None, metadata=NOT_KEYED)
-    """A .jsonl, .json or .parquet file, or a folder of them; its content keys the run."""
 
-
-def inputs(config: Config) -> tuple[Path, ...]:
-    """The file, where one is named."""
-    return (config.path,) if config.path is not None else ()
+inputs = scoring.file_inputs
 
 
 def items(config: Config) -> tuple[Item, ...]:

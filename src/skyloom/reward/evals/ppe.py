@@ -18,15 +18,13 @@ Shapes   N items, R responses of an item, K columns of the curves
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float
 from numpy.random import Generator
 
-from skyloom.core.config import NOT_KEYED
 from skyloom.core.errors import BadInput, BadRow
 from skyloom.core.metrics import Estimate
 from skyloom.core.records import Raw
@@ -36,7 +34,7 @@ from skyloom.reward.evals import _scoring as scoring
 from skyloom.reward.evals._items import Item, Scores
 from skyloom.reward.evals._parts import part_of, plain, weighted
 from skyloom.reward.evals._scoring import Means, Measured, Rule
-from skyloom.reward.settings import EvalConfig
+from skyloom.reward.settings import EvalFileConfig
 from skyloom.reward.sources._files import user_turn
 
 HUMAN: str = "human"
@@ -57,16 +55,14 @@ EQUAL: str = "pairs of one score"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config(EvalConfig):
-    """The folder with the human file and the best-of-K files, or some of them."""
+class Config(EvalFileConfig):
+    """The folder with the human file and the best-of-K files, or some of them.
 
-    path: Path | None = field(default=None, metadata=NOT_KEYED)
-    """A best-of-K file is told by its name or its folder's; the content keys the run."""
+    A best-of-K file is told by its name or its folder's; the content keys the run.
+    """
 
 
-def inputs(config: Config) -> tuple[Path, ...]:
-    """The folder or file, where one is named."""
-    return (config.path,) if config.path is not None else ()
+inputs = scoring.file_inputs
 
 
 def items(config: Config) -> tuple[Item, ...]:

@@ -16,14 +16,12 @@ Shapes   N items, R responses of an item or resamples, K = 5 results of an item
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from numpy.random import Generator
 
-from skyloom.core.config import NOT_KEYED
 from skyloom.core.errors import BadInput, BadRow
 from skyloom.core.metrics import Estimate
 from skyloom.core.records import Raw
@@ -32,7 +30,7 @@ from skyloom.reward.evals import _scoring as scoring
 from skyloom.reward.evals._items import Item, Scores
 from skyloom.reward.evals._parts import plain, weighted
 from skyloom.reward.evals._scoring import Means, Measured, Rule
-from skyloom.reward.settings import EvalConfig
+from skyloom.reward.settings import EvalFileConfig
 from skyloom.reward.sources._files import user_turn
 
 PUBLISHED: dict[str, int] = {
@@ -50,16 +48,14 @@ TIES_WEIGHTS: tuple[float, ...] = (0.30, 0.30, 0.20, 0.20, 0.01)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config(EvalConfig):
-    """A file with RewardBench 2's columns."""
+class Config(EvalFileConfig):
+    """A file with RewardBench 2's columns.
 
-    path: Path | None = field(default=None, metadata=NOT_KEYED)
-    """A .parquet, .jsonl or .json file, or a folder of them; its content keys the run."""
+    A .parquet, .jsonl or .json file, or a folder of them; its content keys the run.
+    """
 
 
-def inputs(config: Config) -> tuple[Path, ...]:
-    """The file, where one is named."""
-    return (config.path,) if config.path is not None else ()
+inputs = scoring.file_inputs
 
 
 def items(config: Config) -> tuple[Item, ...]:

@@ -13,14 +13,12 @@ Shapes   N prompts, K = 9 cells of a prompt, row by row
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from numpy.random import Generator
 
-from skyloom.core.config import NOT_KEYED
 from skyloom.core.errors import BadRow
 from skyloom.core.metrics import Estimate
 from skyloom.core.records import Raw
@@ -28,7 +26,7 @@ from skyloom.core.store import text_field
 from skyloom.reward.evals import _scoring as scoring
 from skyloom.reward.evals._items import Item, Scores
 from skyloom.reward.evals._scoring import Measured, Rule
-from skyloom.reward.settings import EvalConfig
+from skyloom.reward.settings import EvalFileConfig
 from skyloom.reward.sources._files import user_turn
 
 PUBLISHED: dict[str, int] = {"chat": 129, "code": 228, "math": 529, "safety-refuse": 284, "safety-response": 157}
@@ -44,16 +42,14 @@ DIFFICULTIES: dict[str, tuple[int, ...]] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config(EvalConfig):
-    """A file with RM-Bench's columns."""
+class Config(EvalFileConfig):
+    """A file with RM-Bench's columns.
 
-    path: Path | None = field(default=None, metadata=NOT_KEYED)
-    """The total file, or a folder of one file a domain; its content keys the run."""
+    The total file, or a folder of one file a domain; its content keys the run.
+    """
 
 
-def inputs(config: Config) -> tuple[Path, ...]:
-    """The file, where one is named."""
-    return (config.path,) if config.path is not None else ()
+inputs = scoring.file_inputs
 
 
 def items(config: Config) -> tuple[Item, ...]:

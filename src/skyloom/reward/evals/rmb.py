@@ -12,15 +12,13 @@ Limits   The public files have pairs and lists whose winner stands, letter for l
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numpy.random import Generator
 
-from skyloom.core.config import NOT_KEYED
 from skyloom.core.errors import BadRow
 from skyloom.core.metrics import Estimate
 from skyloom.core.records import Message, Raw
@@ -30,7 +28,7 @@ from skyloom.reward.evals import _scoring as scoring
 from skyloom.reward.evals._items import Item, Scores
 from skyloom.reward.evals._parts import plain, weighted
 from skyloom.reward.evals._scoring import Measured, Rule
-from skyloom.reward.settings import EvalConfig
+from skyloom.reward.settings import EvalFileConfig
 from skyloom.reward.sources._files import ROLE_NAMES
 
 GOALS: dict[str, str] = {"Helpfulness": "helpful", "Harmlessness": "harmless"}
@@ -42,16 +40,11 @@ PUBLISHED: dict[str, int] = {scoring.ALL: 25_845}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Config(EvalConfig):
+class Config(EvalFileConfig):
     """RMB's folder, one of its two halves, or one file."""
 
-    path: Path | None = field(default=None, metadata=NOT_KEYED)
-    """Its content keys the run."""
 
-
-def inputs(config: Config) -> tuple[Path, ...]:
-    """The folder or file, where one is named."""
-    return (config.path,) if config.path is not None else ()
+inputs = scoring.file_inputs
 
 
 def items(config: Config) -> tuple[Item, ...]:
