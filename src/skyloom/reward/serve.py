@@ -17,7 +17,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -45,6 +45,10 @@ GONE: int = 499
 """Status, in the counts alone, of a request whose client went away; nginx's number."""
 BODIES: int = 16
 """Bodies of the largest size that may stand in memory at once (ours)."""
+LINGER_S: float = 5.0
+"""Longest time that the rest of a refused body is read and thrown away, seconds; nginx's lingering_timeout."""
+LINGER_BYTES: int = 16_000_000
+"""Most bytes that are so thrown away (ours)."""
 PATHS: tuple[str, ...] = ("/v1/score", "/classify", "/v1/models", "/health", "/metrics")
 
 
@@ -147,7 +151,7 @@ class Service:
                 async with asyncio.timeout(self.config.body_s):
                     await self._fill(body, request)
             except TimeoutError:
-                raise Refused(408, f"the body did not arrive within {self.config.body_s:g} seconds") from None
+                raise Refused(408, f"the body did not arrive within {self.config.body_s:g} seconds", unread=True) from None
             work = (prepare, self.scorer, bytes(body), self.config.max_body)
             return await asyncio.get_running_loop().run_in_executor(self._pool, *work)
         finally:
@@ -156,7 +160,7 @@ class Service:
     async def _fill(self, body: bytearray, request: Request) -> None:
         """Read a body up to the limits; raises Refused 413 before more than that is read, whether or not a length was announced."""
         limit = self.config.max_body
-        too_large = Refused(413, f"the body is larger than {limit} bytes")
+        too_large = Refused(413, f"the body is larger than {limit} bytes", unread=True)
         announced = request.headers.get("content-length", "0")
         if not announced.isdecimal() or int(announced) > limit:
             raise too_large
@@ -164,7 +168,7 @@ class Service:
             if len(body) + len(chunk) > limit:
                 raise too_large
             if self._bytes + len(chunk) > BODIES * limit:
-                raise Refused(503, "too many requests are being read; try again later", retry_s=1)
+                raise Refused(503, "too many requests are being read; try again later", retry_s=1, unread=True)
             body += chunk
             self._bytes += len(chunk)
 
@@ -269,6 +273,28 @@ class Counted:
             self._counts.request(path, status or GONE, time.monotonic() - started)
 
 
+class Lingering(Response):
+    """An answer to a request whose body has not all been read: it goes out, and only then the connection closes.
+
+    Closing with bytes unread makes the kernel reset the connection, and a reset takes from the client the answer that it has not
+    read yet. So the rest of the body is read and thrown away until it ends, the client leaves, or one of the two limits is reached.
+    """
+
+    def __init__(self, answer: Response) -> None:
+        super().__init__(answer.body, answer.status_code, {**answer.headers, "connection": "close"})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        left = LINGER_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                while left > 0 and (message := await receive()).get("more_body", False):
+                    left -= len(message["body"])
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; raises BadInput where the address cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -319,18 +345,17 @@ async def _disconnected(request: Request) -> None:
 
 async def _refusal(_: Request, error: Exception) -> Response:
     if isinstance(error, Refused):
-        return _error(error.status, str(error), error.retry_s)
+        return _error(error.status, str(error), error.retry_s, unread=error.unread)
     status = error.status_code if isinstance(error, HTTPException) else 500
     return _error(status, {404: "no such path", 405: "no such method here"}.get(status, "refused"))
 
 
-def _error(status: int, message: str, retry_s: int = 0) -> Response:
+def _error(status: int, message: str, retry_s: int = 0, *, unread: bool = False) -> Response:
     kind = "invalid_request_error" if status < 500 else "server_error"
     headers = {"retry-after": str(retry_s)} if retry_s else {}
-    if status in (408, 413):  # the rest of the body is not waited for
-        headers["connection"] = "close"
     line = " ".join(message.split())
-    return _json({"error": {"message": line, "type": kind, "code": status}}, status, headers)
+    answer = _json({"error": {"message": line, "type": kind, "code": status}}, status, headers)
+    return Lingering(answer) if unread else answer
 
 
 def _gone() -> Response:

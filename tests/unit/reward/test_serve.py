@@ -300,6 +300,22 @@ def test_a_chunked_body_is_cut_off_at_the_limit(port):
     assert ask(port, "/health")[0] == 200
 
 
+def test_a_client_that_reads_late_still_gets_its_413(port):
+    size = 8_000_000  # more than the socket buffers hold: closing with bytes unread would reset the connection
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as link:
+        link.sendall(b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size)
+        for _ in range(size // 0x10000):
+            link.sendall(b"x" * 0x10000)
+        link.sendall(b"x" * (size % 0x10000))
+        answer = b""
+        while block := link.recv(4096):
+            answer += block
+    head, body = answer.split(b"\r\n\r\n")
+    assert b" 413 " in head.split(b"\r\n")[0]
+    assert b"connection: close" in head.lower()
+    assert json.loads(body)["error"]["code"] == 413
+
+
 def test_a_body_that_trickles_in_is_given_up_and_holds_up_nobody(port):
     with socket.create_connection(("127.0.0.1", port), timeout=10) as link:
         link.sendall(b"POST /v1/score HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")

@@ -38,9 +38,11 @@ M = TypeVar("M", bound=BaseModel)
 class Refused(Exception):
     """A request that gets no score: its HTTP status, and one line for whoever sent it."""
 
-    def __init__(self, status: int, reason: str, retry_s: int = 0) -> None:
+    def __init__(self, status: int, reason: str, retry_s: int = 0, *, unread: bool = False) -> None:
         super().__init__(reason)
         self.status = status
+        self.unread = unread
+        """Whether part of the body has not been read."""
         self.retry_s = retry_s
         """Seconds after which the same request may be taken; 0: never."""
 
