@@ -321,7 +321,9 @@ def _model(work: Work) -> RewardModel:
     if config.adapter is not None:
         model = add_adapter(model, config.adapter, config.seed)
     if config.recompute:
-        model.backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        backbone = model.backbone
+        enable = getattr(backbone, "activation_checkpointing_enable", None)  # its name since transformers 5.23
+        (enable or backbone.gradient_checkpointing_enable)({"use_reentrant": False})
     return model
 
 
