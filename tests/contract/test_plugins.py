@@ -130,7 +130,17 @@ def test_the_plugins_that_the_pages_name_are_there():
     skywork = {"helpsteer2", "offsetbias", "wildguardmix", "magpie_ultra", "magpie_pro31", "magpie_pro", "magpie_air"}
     others = {"skywork_80k", "hh_rlhf", "ultrafeedback", "rmb", "alpaca_eval", "finegrained_qa", "pairs_file", "world"}
     assert skywork | others <= set(registry.names("reward.sources"))
-    assert {"gsm8k", "math_hendrycks", "world"} <= set(registry.names("mathqa.sources"))
+    assert {
+        "gsm8k",
+        "math_hendrycks",
+        "world",
+        "agieval",
+        "dapo",
+        "jeebench",
+        "jsonl",
+        "olympiadbench",
+        "scibench",
+    } <= set(registry.names("mathqa.sources"))
     assert len(registry.names("arena.bots")) >= 2
     reward = {"skywork_reward", "skywork_v01", "skywork_v02", "skywork_clean"}
     assert {name for _, name in RECIPES} == reward | {"skywork_math", "scc"}

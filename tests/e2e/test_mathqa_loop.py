@@ -93,7 +93,10 @@ def test_the_pieces_by_themselves(done, tmp_path):
     made = call(
         "synthesize", "--out", tmp_path / "made", "--operator", "answer_augment", "--set", "collect.world.rows=60"
     )
-    assert [(each["label"], each["rows"] + each["rejected"]) for each in made["operators"]] == [("answer_augment", 60)]
+    (told,) = made["passes"]
+    assert [(label, each["rows"] + each["rejected"]) for label, each in told["operators"].items()] == [
+        ("answer_augment", 60)
+    ]
     checked = call("verify", "--run", tmp_path / "made")
     assert 0 < checked["kept"] < checked["rows_in"]
     rows = tmp_path / "made" / "curate" / "data.jsonl"

@@ -2,15 +2,19 @@
 
 import json
 import math
+import re
+import tomllib
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from augmenting import play
+from skyloom.core import registry
 from skyloom.core.errors import BadInput, BadRow
 from skyloom.core.records import Message, Raw, Reject
 from skyloom.core.rng import stream
-from skyloom.mathqa.augment import answer_augment, rephrase
+from skyloom.mathqa.augment import answer_augment
 from skyloom.mathqa.operators import Refused
 from skyloom.mathqa.records import Problem
 from skyloom.mathqa.sources import gsm8k, math_hendrycks
@@ -42,8 +46,8 @@ def test_a_wrong_teacher_is_wrong_and_well_formed(kind, seed, sample):
     posed = draw(KINDS[kind], stream(seed, "property"))
     right = show(solve(posed).answer)
     problem = Problem(question=posed.text, answer=right, solution="", level=1, subject="x")
-    reply = Responder(wrong=1.0)(answer_augment.prompt(problem, {}), sample)
-    assert answer_augment.parse(reply, problem, {})["answer"] != right
+    played = play(answer_augment, problem, answer_augment.Config(), Responder(wrong=1.0), sample)
+    assert [draft.answer == right for draft in played.drafts] == [False]
 
 
 @given(st.text(max_size=300), st.integers(0, 3))
@@ -52,15 +56,24 @@ def test_any_text_gets_some_reply(text, sample):
     assert reply
 
 
-@given(st.text(max_size=300))
+CALLS = {
+    call.name: call for name in registry.names("mathqa.augment") for call in registry.load("mathqa.augment", name).CALLS
+}
+MARKS = st.sampled_from(["[end]", "New problem:", "The answer is ", "\n", "Problem:", "?", "$x$", "4"])
+
+
+@given(st.one_of(st.text(max_size=300), st.lists(st.one_of(MARKS, st.text(max_size=9))).map("".join)))
 def test_any_reply_is_read_or_refused_by_name(reply):
-    problem = Problem(question="q", answer="1", solution="s", level=None, subject="x")
-    for stage in (*rephrase.STAGES, *answer_augment.STAGES):
+    for call in CALLS.values():
+        filled = dict.fromkeys(
+            re.findall(r"\{(\w+)\}", tomllib.loads(call.template.read_text())[call.name]["user"]), "q"
+        )
         try:
-            slots = stage.parse(reply, problem, {"question": "q"})
+            slots = call.parse(reply, filled)
         except Refused as error:
             assert error.reason.isidentifier()
         else:
+            assert set(slots) == set(call.reads)
             assert all(slots.values())
 
 

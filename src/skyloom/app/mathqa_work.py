@@ -1,5 +1,6 @@
 """What the commands of `skyloom mathqa` do: build a config, run the steps in a run directory, print what came out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from skyloom.app.output import print_json
 from skyloom.core import registry, store
 from skyloom.core.config import NOT_KEYED, Config, from_dict, override
 from skyloom.core.errors import BadInput
-from skyloom.core.ledger.rows import SourceReport, collect, read_sources, source_inputs
+from skyloom.core.ledger.rows import read_sources
 from skyloom.core.llm.config import BackboneConfig, GenerateConfig
 from skyloom.core.llm.teacher import TeacherConfig
 from skyloom.core.metrics import Evaluation, read_evaluation, write_evaluation
@@ -23,8 +24,7 @@ from skyloom.mathqa.decide import duplicates as drop_duplicates
 from skyloom.mathqa.decide import too_long, wrong_answer
 from skyloom.mathqa.operators import AugmentConfig
 from skyloom.mathqa.reading import read_predictions
-from skyloom.mathqa.records import Problem
-from skyloom.mathqa.settings import MathConfig, SeedConfig, SynthesizeConfig, TrainConfig
+from skyloom.mathqa.settings import MathConfig, PassConfig, SeedConfig, SynthesizeConfig, TrainConfig
 
 RECIPE: str = "mathqa.synthesize"
 
@@ -84,39 +84,26 @@ def synthesis_config(
         from_dict(AugmentConfig, {"plugin": f"mathqa.augment/{name}", "samples": samples}, f"--operator {name}")
         for name in names
     )
-    plan = SynthesizeConfig(augment=augment, teacher=TeacherConfig(url=teacher))
+    plan = SynthesizeConfig(passes=(PassConfig(augment=augment),), teacher=TeacherConfig(url=teacher))
     config = MathConfig(collect=(from_dict(module.Config, fields, f"--source {source}"),), synthesize=plan)
     return override(config, settings)
 
 
-def synthesize(config: MathConfig, out: Path) -> Path:
-    """collect and synthesize in a run directory; returns the synthesize folder."""
+def synthesize(config: MathConfig, out: Path) -> tuple[Path, ...]:
+    """collect and every pass in a run directory; returns the passes' folders."""
     with open_run(RECIPE, config, out, config.seed) as run:
-        seeds = run.step(
-            "collect",
-            lambda folder: _collect(config, folder),
-            config=config.collect,
-            inputs=source_inputs(config.collect),
-        )
-        pipeline.note_test_splits(run, seeds)
-        return run.step(
-            "synthesize",
-            lambda folder: pipeline.make_rows(config, (seeds,), folder),
-            config=config.synthesize,
-            inputs=(seeds,),
-        )
-
-
-def _collect(config: MathConfig, folder: Path) -> None:
-    collect(config.collect, Problem, folder, config.execute)
+        return pipeline.make_passes(config, run, pipeline.collect_seeds(config, run))
 
 
 def verify(path: Path) -> Path:
     """Curate what `synthesize` wrote, without a benchmark to compare with; returns the curate folder."""
-    made = path / "synthesize"
-    if read_manifest(path).get("recipe") != RECIPE or not (made / "step.json").is_file():
-        raise BadInput(f"{path}: not a finished `skyloom mathqa synthesize` run")
+    if read_manifest(path).get("recipe") != RECIPE:
+        raise BadInput(f"{path}: not a `skyloom mathqa synthesize` run")
     config = from_dict(MathConfig, read_manifest(path)["config"], str(path))
+    made = tuple(path / each.folder for each in config.synthesize.passes if each.train)
+    missing = next((folder for folder in made if not (folder / "step.json").is_file()), None)
+    if missing is not None:
+        raise BadInput(f"{missing}: not finished; run the `skyloom mathqa synthesize` command again")
     chain = (
         length.Config(),
         duplicates.Config(),
@@ -126,29 +113,38 @@ def verify(path: Path) -> Path:
         drop_duplicates.Config(),
     )
     with open_run(RECIPE, config, path, config.seed) as run:
-        return run.step(
-            "curate", lambda out: pipeline.curate_rows(config, chain, made, out, run), config=chain, inputs=(made,)
-        )
+        return pipeline.curate_step(config, chain, made, run)
 
 
-def show_synthesis(folder: Path, as_json: bool) -> None:
+def show_synthesis(folders: Sequence[Path], as_json: bool) -> None:
     """Rows and refusals by operator, and what they cost."""
-    reports: tuple[SourceReport, ...] = read_sources([folder])
-    cost: dict[str, Any] = read_object(folder / "teacher.json")
-    way: dict[str, Any] = read_object(folder / "timing.json")
+    told: list[dict[str, Any]] = [_told(folder) for folder in folders]
     if as_json:
-        print_json(
-            {"rows": str(folder), "operators": [each._asdict() for each in reports], "teacher": cost, "way": way}
-        )
+        print_json({"passes": told})
         return
-    for report in reports:
-        reasons = ", ".join(f"{name} {count:,}" for name, count in report.reject_reasons.items())
+    for each in told:
+        for label, spent in each["teacher"]["by"].items():
+            report = each["operators"][label]
+            reasons = ", ".join(f"{name} {count:,}" for name, count in report["reject_reasons"].items())
+            tokens = spent["prompt_tokens"] + spent["completion_tokens"]
+            line = f"{label}: {report['rows']:,} rows from {spent['replies']:,} replies, {tokens:,} tokens, ${spent['money']:,.2f}; "
+            show.say(f"{line}{report['rejected']:,} refused{f' ({reasons})' if reasons else ''}")
+        way, cost = each["way"], each["teacher"]
+        faults = ", ".join(f"{name} {count:,}" for name, count in way["faults"].items()) or "none"
         show.say(
-            f"{report.label}: {report.rows:,} rows, {report.rejected:,} refused{f' ({reasons})' if reasons else ''}"
+            f"{cost['replies']:,} replies in {way['seconds']:.1f} s; faults survived: {faults}; ${cost['money']:,.2f}"
         )
-    faults = ", ".join(f"{name} {count:,}" for name, count in way["faults"].items()) or "none"
-    show.say(f"{cost['replies']:,} replies in {way['seconds']:.1f} s; faults survived: {faults}; ${cost['money']:,.2f}")
-    show.say(f"rows: {folder}")
+        show.say(f"rows: {each['rows']}")
+
+
+def _told(folder: Path) -> dict[str, Any]:  # Any: JSON
+    """What one pass wrote about itself."""
+    return {
+        "rows": str(folder),
+        "operators": {each.label: each._asdict() for each in read_sources([folder])},
+        "teacher": read_object(folder / "teacher.json"),
+        "way": read_object(folder / "timing.json"),
+    }
 
 
 def show_curation(folder: Path, as_json: bool) -> None:

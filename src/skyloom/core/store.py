@@ -83,8 +83,22 @@ def write_json(path: Path, value: Any) -> None:  # Any: whatever json can hold
 
 def write_jsonl(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """One JSON object a line, keys in the order given, atomically."""
-    lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
-    write_text(path, "".join(f"{line}\n" for line in lines))
+    with jsonl_writer(path) as write:
+        for row in rows:
+            write(row)
+
+
+@contextmanager
+def jsonl_writer(path: Path) -> Generator[Callable[[Mapping[str, Any]], None]]:
+    """`with jsonl_writer(path) as write: write(row)`: as `write_jsonl`, for more rows than memory holds; no file where it is left early."""
+    with _told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.partial")
+        with partial.open("wb") as file:
+            yield lambda row: _write(file, f"{json.dumps(row, ensure_ascii=False, allow_nan=False)}\n".encode())
+            file.flush()
+            os.fsync(file.fileno())
+        publish(partial, path)
 
 
 def write_parquet(path: Path, frame: pl.DataFrame | pa.Table) -> None:

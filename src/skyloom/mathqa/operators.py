@@ -1,18 +1,21 @@
 """What every augmenter shares: its config, its calls to the teacher, its prompt templates, and how replies are refused.
 
-An augmenter (`mathqa/augment/x.py` with `x.toml` beside it) turns one problem into training rows by one or more calls in a row:
-`STAGES` lists them; each builds messages from the problem and the slots read so far, and reads its own slots from the reply or
-refuses it by name. `build` makes the row. Nothing in an augmenter does any input or output.
+An augmenter (`mathqa/augment/x.py` with `x.toml` beside it) turns one problem into training rows. `CALLS` declares what it may ask;
+`make(job, config)` is its program: a generator that yields calls, is sent the slots read from each reply, and yields a Draft for every
+row that it makes. A reply that cannot be used raises Refused inside the program, which may catch it and go on (another round, another
+strategy) or let it end the job; either way it is counted by operator and call. Nothing in an augmenter does any input or output.
 
 Flow     collect -> [synthesize] -> curate -> train -> evaluate -> report
 """
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from skyloom.core.config import PluginConfig
 from skyloom.core.records import Message
@@ -21,80 +24,148 @@ from skyloom.mathqa.records import MARK, Problem
 END: str = "[end]"
 """Closing mark that every prompt asks for: a reply without it is not whole."""
 Slots = Mapping[str, str]
-Prompt = Callable[[Problem, Slots], tuple[Message, ...]]
-Parse = Callable[[str, Problem, Slots], Slots]
+Parse = Callable[[str, Slots], Slots]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AugmentConfig(PluginConfig):
-    """Base config of an augmenter: how many rows it makes from a problem."""
+    """Base config of an augmenter: how much it makes from a problem."""
 
     samples: int = 1
-    """Rows made from each problem; each has its own calls."""
+    """Jobs for each problem, where the pass sets no number of its own; each has its own calls."""
+    share: float = 1.0
+    """Part of a pass with a number of jobs of its own (`rows`), relative to the shares of the pass's other augmenters."""
 
     def __post_init__(self) -> None:
         """Raise ValueError, naming the field, for a value that makes no call."""
         if self.samples < 1:
             raise ValueError(f"samples={self.samples} must be at least 1")
+        if not self.share > 0:
+            raise ValueError(f"share={self.share} must be above 0")
 
 
 class Refused(Exception):
-    """The reply cannot be used; the reason is a short name that is counted by operator and stage."""
+    """The reply, or the problem itself, cannot be used; the reason is a short name that is counted by operator and call."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
 
 
-class Stage(NamedTuple):
-    """One call to the teacher."""
+class Asked(NamedTuple):
+    """A call with its slots filled in."""
+
+    call: "Call"
+    slots: Slots
+    """What stands in the prompt."""
+    draw: int
+    """Which reply to this very prompt, from 0."""
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """What is sent."""
+        return messages(self.call.template, self.call.name, self.slots)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One kind of question to the teacher."""
 
     name: str
-    prompt: Prompt
-    """(problem, slots so far) -> messages."""
+    """Table of the template file."""
+    template: Path
+    reads: tuple[str, ...]
+    """Slots that a good reply gives."""
     parse: Parse
-    """(reply, problem, slots so far) -> new slots; raises Refused."""
+    """(reply, slots that stood in the prompt) -> slots read; raises Refused."""
+    stop: str = END
+    """Mark that closes a reply; what a teacher writes behind it is ignored."""
+
+    def __call__(self, draw: int = 0, **slots: str) -> Asked:
+        """Ask it of these slots."""
+        return Asked(self, slots, draw)
+
+
+class Job(NamedTuple):
+    """One run of an augmenter's program."""
+
+    problem: Problem
+    sample: int
+    """Number among the jobs that the augmenter runs on this problem, from 0."""
+    draws: np.random.Generator
+    """The job's own: a function of the run's seed, the augmenter, the problem's text and the sample."""
 
 
 class Draft(NamedTuple):
-    """What an augmenter made: the text of a training row."""
+    """A training row as an augmenter makes it."""
 
     question: str
     response: str
     answer: str
+    gold: str | None
+    """The right answer where it is known: the seed's, as long as the question means the same, or the masked number. None: a new
+    question, which only votes and verifiers can judge. It counts for as much as the seed's own answer does."""
+    meaning: str = ""
+    """Text of the question that this one puts in other words: rows that mean the same are one another's votes. Empty: its own."""
+    round: int = 0
+    """Round of an operator that builds on its own rows, from 1; 0: it has no rounds."""
+    strategy: str = ""
+    """Which form of the operator, where it has several."""
+    parent: int | None = None
+    """Which earlier draft of this job the row was made from, from 0; None: the seed."""
+
+
+Program = Generator[Asked | Draft, Slots, None]
 
 
 class Recorded(NamedTuple):
-    """A recorded reply for the contract test: what a stage must read from it, or the reason for which it must refuse it."""
+    """A recorded reply for the contract test: what a call must read from it, or the reason for which it must refuse it."""
 
-    stage: int
+    call: Call
     reply: str
     expected: Slots | str
-    slots: Slots = {}  # noqa: RUF012 - never mutated; slots that stand before this stage
+    slots: Slots = {}  # noqa: RUF012 - never mutated; slots that stood in the prompt
+
+
+class Example(NamedTuple):
+    """An augmenter's example for the contract test."""
+
+    problem: Problem
+    config: AugmentConfig
+    replies: tuple[str, ...]
+    """What a teacher answers, call by call, in a job on this problem."""
+    drafts: tuple[Draft, ...]
+    """What the job makes of them."""
+    recorded: tuple[Recorded, ...]
+    """Single replies, good ones and each kind of broken one."""
 
 
 @lru_cache(maxsize=64)
-def _template(file: Path) -> Mapping[str, str]:
+def _template(file: Path) -> Mapping[str, Any]:  # Any: TOML
     return tomllib.loads(file.read_text(encoding="utf-8"))
 
 
-def messages(file: Path, slots: Slots) -> tuple[Message, ...]:
-    """The messages of a template file (`system`, `user`) with `{slot}` filled in; text in slots is never expanded again."""
-    template: Mapping[str, str] = _template(file)
+def messages(file: Path, table: str, slots: Slots) -> tuple[Message, ...]:
+    """The messages of one table of a template file (`system`, `user`, and `shots`: earlier turns {user, assistant}, sent as they are)
+    with `{slot}` filled in; text in slots is never expanded again. Raises KeyError for a slot that the prompt does not have."""
+    template: Mapping[str, Any] = _template(file)[table]
     user: str = template["user"].strip()
     for part in slots:
         if f"{{{part}}}" not in user:
-            raise KeyError(f"{file.name}: no slot {part}")
+            raise KeyError(f"{file.name}: {table}: no slot {part}")
     before: str = user
     pieces: list[str] = []
     while (hit := _next_slot(before, slots)) is not None:
         name, place = hit
         pieces += [before[:place], slots[name]]
         before = before[place + len(name) + 2 :]
-    return (
-        Message(role="system", content=template["system"].strip()),
-        Message(role="user", content="".join([*pieces, before])),
-    )
+    shots = [
+        Message(role=role, content=shot[role].strip())
+        for shot in template.get("shots", ())
+        for role in ("user", "assistant")
+    ]
+    system = Message(role="system", content=template["system"].strip())
+    return (system, *shots, Message(role="user", content="".join([*pieces, before])))
 
 
 def _next_slot(text: str, slots: Slots) -> tuple[str, int] | None:
@@ -124,8 +195,10 @@ def behind(text: str, mark: str) -> str:
     return rest.strip()
 
 
-def solution(reply: str) -> Slots:
-    """`response` and `answer` of a worked solution whose last line is `The answer is N`."""
+def solution(reply: str, slots: Slots) -> Slots:
+    """`response` and `answer` of a worked solution whose last line is `The answer is N`; refuses unclosed, empty, no_answer and
+    no_working."""
+    del slots
     text: str = closed(reply)
     working, _, last = text.rpartition("\n")
     if not last.startswith(MARK):
@@ -136,3 +209,9 @@ def solution(reply: str) -> Slots:
     if not working.strip():
         raise Refused("no_working")
     return {"response": f"{working.strip()}\n{MARK}{answer}", "answer": answer}
+
+
+ANSWER: Call = Call(
+    "answer", Path(__file__).with_name("augment") / "answer_augment.toml", ("response", "answer"), solution
+)
+"""The one prompt by which every augmenter has its questions answered."""

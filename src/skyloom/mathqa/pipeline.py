@@ -1,20 +1,22 @@
 """The mathqa loop: collect seeds, synthesise, curate, fine-tune, evaluate; each step one folder of the run.
 
-Flow     collect -> benchmarks (index of what must stay out) -> synthesize -> curate -> train -> evaluate -> report
-Source   Skywork-Math (arXiv 2407.08348), its first stage
+Flow     collect -> benchmarks (index of what must stay out) -> select and synthesize, once a pass -> curate -> train -> evaluate -> report
+Source   Skywork-Math (arXiv 2407.08348)
 Run      skyloom run skywork_math --smoke
-Layout   collect/ benchmarks/ synthesize/ curate/ train/ evaluate/ below the run directory
+Layout   collect/ benchmarks/ select-PASS/ synthesize-PASS/ curate/ train/ evaluate/ below the run directory
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from skyloom.core import registry, store
 from skyloom.core.config import PluginConfig
 from skyloom.core.errors import BadInput
-from skyloom.core.ledger.curate import curate, read_kept
+from skyloom.core.ledger.annotate import AnnotatorConfig, inputs_of
+from skyloom.core.ledger.curate import curate, read_decisions, read_kept
 from skyloom.core.ledger.query import retractions
 from skyloom.core.ledger.rows import collect, read_sources, source_inputs
 from skyloom.core.llm.config import BackboneConfig
@@ -24,11 +26,11 @@ from skyloom.core.metrics import Evaluation, Plot, Table, read_evaluation, write
 from skyloom.core.plan import Plan
 from skyloom.core.run import Run
 from skyloom.mathqa import planning, summary
-from skyloom.mathqa.annotate import contamination
+from skyloom.mathqa.annotate import contamination, pass_rate, question_kind
 from skyloom.mathqa.benchmark import EvalConfig, Item, index_of
 from skyloom.mathqa.records import Problem
-from skyloom.mathqa.settings import EvaluateConfig, MathConfig, SeedConfig, SynthesizeConfig
-from skyloom.mathqa.synthesize import Judge, synthesize
+from skyloom.mathqa.settings import COLLECTED, EvaluateConfig, MathConfig, PassConfig, SeedConfig, SynthesizeConfig
+from skyloom.mathqa.synthesize import Judge, Pass, synthesize
 from skyloom.mathqa.world.responder import Responder
 
 Config = MathConfig
@@ -46,27 +48,20 @@ def run(config: MathConfig, run: Run) -> Evaluation:
     """All steps, each skipped where it is done; returns the evaluation that stands in evaluate/results.json."""
     evals: tuple[Path, ...] = benchmark_inputs(config.evaluate.benchmarks)
     seed = SeedConfig(seed=config.seed)
-    sources: tuple[Path, ...] = source_inputs(config.collect)
-    seeds: Path = run.step("collect", lambda out: _collect(config, out), config=config.collect, inputs=sources)
-    note_test_splits(run, seeds)
+    seeds: Path = collect_seeds(config, run)
     index: Path = run.step(
         "benchmarks", lambda out: export_index(config.evaluate, out), config=config.evaluate, inputs=evals
     )
-    made: Path = run.step(
-        "synthesize", lambda out: make_rows(config, (seeds,), out), config=config.synthesize, inputs=(seeds,)
-    )
-    chain: tuple[PluginConfig, ...] = tuple(_with_index(each, index / INDEX) for each in config.curate)
-    lists: tuple[Path, ...] = retractions(run.path)
-    kept: Path = run.step(
-        "curate", lambda out: curate_rows(config, chain, made, out, run), config=chain, inputs=(made, index, *lists)
-    )
+    made: tuple[Path, ...] = make_passes(config, run, seeds, index)
+    chain: tuple[PluginConfig, ...] = tuple(_filled(each, index, made, run) for each in config.curate)
+    kept: Path = curate_step(config, chain, made, run, (index,))
     model: Path = run.step("train", lambda out: _train(config, kept, out), config=(config.train, seed), inputs=(kept,))
     folders = summary.Folders(seeds, made, kept, model)
     run.step(
         "evaluate",
         lambda out: _evaluate(config, folders, out),
         config=(config.evaluate, seed),
-        inputs=(model, kept, made, *evals),
+        inputs=(model, kept, *made, *evals),
     )
     return read_evaluation(run.path / "evaluate")
 
@@ -89,20 +84,79 @@ def export_index(config: EvaluateConfig, out: Path) -> None:
     store.write_json(out / "items.json", {"items": len(items), "ngram": config.ngram})
 
 
-def make_rows(config: MathConfig, seeds: Sequence[Path], out: Path) -> None:
-    """Synthesis with the configured teacher, or with the simulated one."""
+def collect_seeds(config: MathConfig, run: Run) -> Path:
+    """The collect step; test splits that serve as seeds on purpose are written into the manifest."""
+    sources: tuple[Path, ...] = source_inputs(config.collect)
+    seeds: Path = run.step("collect", lambda out: _collect(config, out), config=config.collect, inputs=sources)
+    note_test_splits(run, seeds)
+    return seeds
+
+
+def make_passes(config: MathConfig, run: Run, seeds: Path, index: Path | None = None) -> tuple[Path, ...]:
+    """Every pass in order: its seeds are selected where it says so, then its rows are made; the folders whose rows are training data."""
+    if not config.synthesize.passes:
+        raise BadInput("synthesize.passes: name at least one pass")
+    folders: dict[str, Path] = {COLLECTED: seeds}
+    for each in config.synthesize.passes:
+        sources: tuple[Path, ...] = tuple(folders[name] for name in each.seeds)
+        earlier: tuple[Path, ...] = tuple(folders.values())
+        chosen: Path | None = _select(config, each, sources, earlier[1:], run, index) if each.select else None
+        folders[each.name] = run.step(
+            each.folder,
+            lambda out, each=each, sources=sources, earlier=earlier, chosen=chosen: _make(
+                config, Pass(config=each, folders=sources, before=earlier, chosen=_kept(chosen)), out
+            ),
+            config=(each, config.synthesize.teacher, config.synthesize.simulated, SeedConfig(seed=config.seed)),
+            inputs=(*sources, *([chosen] if chosen else [])),
+        )
+    trained: list[Path] = [folders[each.name] for each in config.synthesize.passes if each.train]
+    if not trained:
+        raise BadInput("synthesize.passes: none has train=true; its rows are all that is trained on")
+    return tuple(trained)
+
+
+def _select(
+    config: MathConfig, each: PassConfig, sources: Sequence[Path], made: Sequence[Path], run: Run, index: Path | None
+) -> Path:
+    """The curation that says which rows serve as a pass's seeds; every row has its reason, as in any curation."""
+    chain: tuple[PluginConfig, ...] = tuple(_filled(step, index, made, run) for step in each.select)
+    lists: tuple[Path, ...] = retractions(run.path)
+    return run.step(
+        f"select-{each.name}" if each.name else "select",
+        lambda out: curate_rows(config, chain, sources, out, run, defects=None),
+        config=chain,
+        inputs=(*sources, *made, *([index] if index else []), *lists, *_models(chain)),
+    )
+
+
+def _kept(chosen: Path | None) -> frozenset[int] | None:
+    if chosen is None:
+        return None
+    decisions = read_decisions(chosen)
+    return frozenset(decisions.filter(decisions["kept"])["row"].to_list())
+
+
+def _make(config: MathConfig, plan: Pass, out: Path) -> None:
+    """One pass with the configured teacher, or with the simulated one."""
     with open_teacher(config.synthesize) as teacher:
-        synthesize(seeds, config.synthesize.augment, teacher, out, judge=_judge(config))
+        synthesize(replace(plan, judge=_judge(config), seed=config.seed), teacher, out)
 
 
 @contextmanager
 def open_teacher(config: SynthesizeConfig) -> Generator[TeacherConfig]:
-    """The teacher's config with an address; a simulated one runs as long as the context."""
-    if config.teacher.url:
+    """The teacher's config with an address where it needs one; a simulated one runs as long as the context."""
+    if config.teacher.url or not config.teacher.remote:
         yield config.teacher
         return
     told = config.simulated
-    responder = Responder(wrong=told.wrong, drift=told.drift, careless=told.careless)
+    responder = Responder(
+        wrong=told.wrong,
+        wrong_per_step=told.wrong_per_step,
+        drift=told.drift,
+        careless=told.careless,
+        weak=told.weak,
+        unsolvable=told.unsolvable,
+    )
     with SimulatedTeacher(responder, told.faults, told.seed) as server:
         yield replace(config.teacher, url=server.url)
 
@@ -119,24 +173,62 @@ def _collect(config: MathConfig, out: Path) -> None:
     collect(config.collect, Problem, out, config.execute)
 
 
-def _with_index(step: PluginConfig, index: Path) -> PluginConfig:
-    """Contamination without an index of its own compares with the run's benchmarks."""
-    return replace(step, index=index) if isinstance(step, contamination.Config) and step.index is None else step
+def _filled(step: PluginConfig, index: Path | None, made: Sequence[Path], run: Run) -> PluginConfig:
+    """What a step leaves to the run: the index of its benchmarks, the rows made so far, a place for a teacher's replies."""
+    if isinstance(step, contamination.Config) and step.index is None and index is not None:
+        return replace(step, index=index / INDEX)
+    if isinstance(step, pass_rate.Config) and not step.made:
+        return replace(step, made=tuple(made))
+    if isinstance(step, question_kind.Config) and step.teacher is not None and step.log is None:
+        return replace(step, log=run.cache / "question_kind.sqlite")
+    return step
 
 
-def curate_rows(config: MathConfig, chain: Sequence[PluginConfig], made: Path, out: Path, run: Run) -> None:
-    """Curation of synthesised rows, with the export and the planted defects of this system."""
+def curate_step(
+    config: MathConfig, chain: Sequence[PluginConfig], made: Sequence[Path], run: Run, inputs: Sequence[Path] = ()
+) -> Path:
+    """The step that says which rows are trained on."""
+    return run.step(
+        "curate",
+        lambda out: curate_rows(config, chain, made, out, run),
+        config=chain,
+        inputs=(*made, *inputs, *retractions(run.path), *_models(chain)),
+    )
+
+
+def _models(chain: Sequence[PluginConfig]) -> tuple[Path, ...]:
+    """Files of the annotators' own, such as an embedding model's."""
+    annotators = [each for each in chain if isinstance(each, AnnotatorConfig)]
+    return tuple(path for each in annotators for path in inputs_of(each))
+
+
+def curate_rows(
+    config: MathConfig,
+    chain: Sequence[PluginConfig],
+    folders: Sequence[Path],
+    out: Path,
+    run: Run,
+    defects: Mapping[str, Sequence[str]] | None = DEFECTS,
+) -> None:
+    """Curation of problems or of synthesised rows, with the export of this system; `defects`: what a world planted in the rows."""
     listed: tuple[Path, ...] = retractions(run.path)
     curate(
-        (made,),
+        folders,
         chain,
         out,
         run.cache,
         execute=config.execute,
         retractions=listed[0] if listed else None,
-        export=lambda row: {"query": row["question"], "response": row["response"], "operator": row["operator"]},
-        defects=DEFECTS,
+        export=_exported,
+        defects=defects,
     )
+
+
+def _exported(row: Mapping[str, Any]) -> dict[str, Any]:  # Any: column values
+    """A row as it leaves the house; a selected problem has its solution for a response."""
+    if "response" not in row:
+        return {"query": row["question"], "response": row["solution"], "operator": ""}
+    return {"query": row["question"], "response": row["response"], "operator": row["operator"]}
 
 
 def _train(config: MathConfig, kept: Path, out: Path) -> None:

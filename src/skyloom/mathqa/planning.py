@@ -1,6 +1,6 @@
 """What a mathqa run costs: the teacher's tokens and money, training and evaluation, before anything is spent.
 
-Formula  calls = seeds x samples x stages; training tokens = rows x tokens a row x epochs; hours and money: core/plan.py
+Formula  calls = jobs x calls of a job, over all passes; training tokens = rows x tokens a row x epochs; hours and money: core/plan.py
 Source   row and reply lengths are our assumptions, printed with the plan; the world's are measured
 Flow     skyloom plan RECIPE
 """
@@ -14,13 +14,22 @@ from skyloom.core import registry
 from skyloom.core.errors import BadInput
 from skyloom.core.llm.config import TINY, BackboneConfig, intermediate, parameters
 from skyloom.core.plan import Machine, ModelSize, Plan, PlanLine, Teacher
-from skyloom.mathqa.settings import MathConfig
+from skyloom.mathqa.settings import COLLECTED, MathConfig, jobs_of
 from skyloom.mathqa.sources import world
 
 MODELS: tuple[str, ...] = ("llama-2-7b", "mistral-7b", "deepseekmath-7b", "llama-3.1-8b", "gemma-2-27b")
 TEACHERS: tuple[str, ...] = ("gpt-4-1106-preview",)
-SEEDS: dict[str, int] = {"gsm8k": 7_473, "math_hendrycks": 7_500}
-"""Rows of the public train files, for a plan made before the files are there."""
+SEEDS: dict[str, int] = {
+    "gsm8k": 7_473,
+    "math_hendrycks": 7_500,
+    "dapo": 16_911,
+    "olympiadbench": 674,
+    "agieval": 943,
+    "scibench": 198,
+    "jeebench": 236,
+}
+"""Problems of the public files, for a plan made before the files are there: OlympiadBench's English open-ended maths, AGIEval's maths
+without MATH; JEEBench's maths are rough. A pass that sets its `rows` makes as many jobs whatever they are."""
 NARROW_MFU: float = 0.22
 """0.94M tokens through 155,968 weights in 45 CPU seconds, of 90 GFLOP/s a core."""
 ITEMS: dict[str, int] = {"gsm8k": 1_319, "math": 5_000}
@@ -41,30 +50,53 @@ WORLD = Lengths(prompt=80, reply=15, row=45)
 
 
 def plan(config: MathConfig) -> Plan:
-    """A line a step; every row is assumed to be kept, so training is an upper bound."""
+    """A line a step; every job is assumed to give all its rows and all rows to be kept, so each count is an upper bound."""
     toy: bool = all(isinstance(source, world.Config) for source in config.collect)
     lengths: Lengths = WORLD if toy else REAL
-    seeds: int = sum(_seeds(source) for source in config.collect)
-    stages: dict[str, int] = {
-        registry.plugin_of(each).name: len(registry.module_of(each).STAGES) for each in config.synthesize.augment
-    }
-    rows: int = sum(seeds * each.samples for each in config.synthesize.augment)
-    calls: int = sum(seeds * each.samples * stages[registry.plugin_of(each).name] for each in config.synthesize.augment)
+    counts: Counts = _counts(config)
     model: ModelSize = _model(config.train.backbone)
     where: Machine = _machine(config.train.backbone)
     who: Teacher = _teacher(config)
-    tokens: int = rows * lengths.row * config.train.epochs
+    tokens: int = counts.rows * lengths.row * config.train.epochs
     lines: tuple[PlanLine, ...] = (
-        costs.teacher_line("synthesize", calls * lengths.prompt, calls * lengths.reply, who),
+        costs.teacher_line("synthesize", counts.calls * lengths.prompt, counts.calls * lengths.reply, who),
         costs.training_line(
             "train", model, tokens, where, config.train.batch_tokens, recompute=model.parameters > 1e9, logits=False
         ),
         _evaluation(config, model, where, lengths),
     )
-    facts: str = f"{seeds:,} seeds x samples = {rows:,} rows in {calls:,} calls, all kept; {lengths.row} tokens a row, "
+    facts: str = f"{counts.told} = {counts.rows:,} rows to train on, {counts.calls:,} calls, all kept; {lengths.row} tokens a row, "
     facts += f"{lengths.prompt} a prompt, {lengths.reply} a reply; {config.train.epochs} epochs of {config.train.batch_rows} rows an update"
     assumed: tuple[str, ...] = (facts, who.assumption, model.assumption, where.assumption, *costs.TRAINING_ASSUMPTIONS)
     return Plan(title="mathqa", lines=lines, assumptions=assumed)
+
+
+class Counts(NamedTuple):
+    """What all passes come to at most."""
+
+    rows: int
+    calls: int
+    told: str
+
+
+def _counts(config: MathConfig) -> Counts:
+    """Rows and calls of every pass; a selection counts as keeping everything, unless it says how many."""
+    made: dict[str, int] = {COLLECTED: sum(_seeds(source) for source in config.collect)}
+    rows = calls = 0
+    told: list[str] = []
+    for each in config.synthesize.passes:
+        seeds = sum(made[name] for name in each.seeds)
+        kept = min([seeds, *(int(most) for most in (getattr(step, "k", 0) for step in each.select) if most)])
+        made[each.name] = 0
+        for augment, jobs in zip(each.augment, jobs_of(each, kept), strict=True):
+            module = registry.module_of(augment)
+            asked: int = module.calls(augment) if hasattr(module, "calls") else len(module.CALLS)
+            given: int = module.drafts(augment) if hasattr(module, "drafts") else 1
+            made[each.name] += jobs * given
+            calls += jobs * asked
+        rows += made[each.name] if each.train else 0
+        told.append(f"{each.name or 'one pass'}: {kept:,} seeds to {made[each.name]:,} rows")
+    return Counts(rows, calls, "; ".join(told))
 
 
 def _seeds(source: object) -> int:
@@ -107,7 +139,7 @@ def _model(backbone: BackboneConfig) -> ModelSize:
             vocabulary=backbone.vocab,
             source=f"configuration, {inner}",
         )
-    called: str = backbone.model.rsplit("/", 1)[-1].lower()
+    called: str = backbone.model.rsplit("/", 1)[-1].lower().replace("deepseek-math", "deepseekmath")
     found: str | None = next(
         (name for name in MODELS if called.startswith(name) or called.startswith(name.replace(".", "-"))), None
     )

@@ -40,22 +40,38 @@ class Instance:
     """Working, then a last line `The answer is N`."""
     answer: str
     """N of that line."""
-    gold: str
-    """The seed's answer: right for this question too, as long as the operator kept the question's meaning."""
+    gold: str | None
+    """The right answer where it is known: the seed's while the question means the same, or the masked number; None: a new question."""
     level: int | None
     """The seed's level."""
     subject: str
     operator: str
     """The augmenter that made it, e.g. rephrase."""
+    strategy: str
+    """Which form of the operator, e.g. deepen; empty where it has one."""
+    round: int
+    """Round of an operator that builds on its own rows, from 1; 0: it has no rounds."""
+    made_in: str
+    """Name of the pass that made it; empty where there is one."""
+    stage: int
+    """Training stage that the row is for: 1, or 2 for rows from hard seeds (Skywork-Math, section 3.2)."""
     seed: str
-    """Row id of the seed problem, e.g. world:0:17."""
+    """Row id of the collected problem at its root, e.g. world:0:17; the row that it was made from stands in the edges."""
     seed_question: str
     """The seed's text: what contamination checks compare besides the row's own text."""
     sample: int
-    """Number of this row among those that the operator made from the seed, from 0."""
+    """Number of the job among those that the operator ran on the same problem, from 0."""
     teacher: str
     """Model name that was asked."""
     prompts: str
     """Hash of the prompts sent (16 hex digits): the same prompts and sample, the same reply."""
+    requests: tuple[str, ...]
+    """Keys in the request log (hex) of the calls made for this row, those whose replies were refused included."""
+    prompt_tokens: int
+    """Tokens of those calls' prompts."""
+    completion_tokens: int
+    """Tokens of their replies."""
+    cost: float
+    """Money for those tokens, at the prices set when the row was made."""
     votes: tuple[str, ...]
-    """Answers of all samples of the operator for this seed, this row's own among them, in order of sample."""
+    """Answers of all rows of the operator and this problem whose question means the same, this row's own among them, in their order."""

@@ -66,22 +66,91 @@ class SimulatedConfig(Config):
     """Share of rewordings that change a number."""
     careless: float = 0.02
     """Share of replies that break off in the middle."""
+    wrong_per_step: float = 0.0
+    """Added to `wrong` for every line of working after the first: hard problems come out wrong more often."""
+    weak: float = 0.0
+    """Share of new problems that are none: unchanged, solved, without a question, or an apology."""
+    unsolvable: float = 0.0
+    """Share of new problems that lack a number."""
     faults: Faults = field(default_factory=Faults)
     """What goes wrong on the way: 429s, dropped connections, torn replies, latency."""
     seed: int = 0
     """Seed of the faults; the replies depend on the text alone."""
 
 
+COLLECTED: str = "collect"
+"""What a pass calls the collected problems."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PassConfig(Config):
+    """One pass of synthesis: which rows serve as seeds, and what is made from them."""
+
+    name: str = ""
+    """Its folder is synthesize-<name>, and its rows' sources are <name>.<augmenter>; empty: synthesize, and the augmenter alone."""
+    stage: int = 1
+    """Training stage that its rows are for: 1, or 2 for rows from hard seeds (Skywork-Math, section 3.2)."""
+    seeds: tuple[str, ...] = (COLLECTED,)
+    """Where the seeds come from: `collect`, or names of earlier passes."""
+    select: tuple[AnnotatorConfig | DeciderConfig, ...] = ()
+    """Annotators and deciders, in order, that say which of these rows serve as seeds; none: all."""
+    augment: tuple[AugmentConfig, ...] = ()
+    """Augmenters, each over all selected seeds, in this order."""
+    rows: int = 0
+    """Jobs of all augmenters together, shared out by their `share`; 0: each augmenter runs its `samples` on every seed."""
+    train: bool = True
+    """Whether its rows are training data, and not only seeds of a later pass."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, naming the field, for values that name no pass."""
+        if self.stage not in (1, 2):
+            raise ValueError(f"stage={self.stage} must be 1 or 2")
+        if self.rows < 0:
+            raise ValueError(f"rows={self.rows} must be 0 or more")
+        if not all(c.isalnum() or c in "_" for c in self.name):
+            raise ValueError(f"name={self.name!r}: use letters, digits and '_' only")
+        if not self.seeds:
+            raise ValueError("seeds: name `collect` or an earlier pass")
+
+    @property
+    def folder(self) -> str:
+        """Name of its step."""
+        return f"synthesize-{self.name}" if self.name else "synthesize"
+
+
+def jobs_of(config: PassConfig, seeds: int) -> list[int]:
+    """Jobs of each augmenter: `rows` by share where the pass sets it, else seeds times samples."""
+    if not config.rows:
+        return [seeds * each.samples for each in config.augment]
+    whole = sum(each.share for each in config.augment)
+    ends = [
+        round(config.rows * sum(each.share for each in config.augment[: k + 1]) / whole)
+        for k in range(len(config.augment))
+    ]
+    return [end - start for start, end in zip([0, *ends], ends, strict=False)]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SynthesizeConfig(Config):
     """What is made from the seeds, and by whom."""
 
-    augment: tuple[AugmentConfig, ...] = ()
-    """Augmenters, each over all seeds, in this order."""
+    passes: tuple[PassConfig, ...] = ()
+    """In order; a pass may build on the rows of the ones before it."""
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     """Who is asked; an empty url starts the simulated teacher for the time of the step."""
     simulated: SimulatedConfig = field(default_factory=SimulatedConfig)
     """How the simulated teacher behaves."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for passes that stand twice or build on one that does not come before them."""
+        known: list[str] = [COLLECTED]
+        for each in self.passes:
+            if each.name in known:
+                raise ValueError(f"passes: {each.name!r} stands twice, or is the name of the collected problems")
+            missing = next((name for name in each.seeds if name not in known), None)
+            if missing is not None:
+                raise ValueError(f"passes: {each.name!r}: seeds: {missing!r} is none of {', '.join(known)}")
+            known.append(each.name)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,7 +21,8 @@ class Folders(NamedTuple):
     """The finished steps of a run."""
 
     seeds: Path
-    made: Path
+    made: tuple[Path, ...]
+    """One a pass whose rows are training data."""
     kept: Path
     model: Path
 
@@ -31,21 +32,28 @@ def tables(folders: Folders) -> tuple[Table, ...]:
     return (_synthesis(folders.made), _kept_by_level(folders))
 
 
-def _synthesis(made: Path) -> Table:
-    cost = _object(made / "teacher.json")
-    rows: tuple[tuple[Cell, ...], ...] = tuple(
-        (report.label, report.rows, report.rejected, ", ".join(f"{k} {v:,}" for k, v in report.reject_reasons.items()))
-        for report in read_sources([made])
-    )
-    tokens: str = f"{cost['prompt_tokens']:,} tokens in, {cost['completion_tokens']:,} out"
-    note: str = f"{cost['replies']:,} replies of {cost['model']}: {tokens}, ${cost['money']:,.2f}"
+def _synthesis(made: Sequence[Path]) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    money, model = 0.0, ""
+    for folder in made:
+        cost = _object(folder / "teacher.json")
+        money, model = money + cost["money"], cost["model"]
+        for report in read_sources([folder]):
+            spent = cost["by"][report.label]
+            tokens = spent["prompt_tokens"] + spent["completion_tokens"]
+            reasons = ", ".join(f"{k} {v:,}" for k, v in report.reject_reasons.items())
+            a_row = round(tokens / report.rows) if report.rows else "none"
+            rows.append((report.label, report.rows, report.rejected, spent["replies"], a_row, reasons))
     return Table(
-        title="Synthesis by operator", note=note, columns=("operator", "rows", "refused", "reasons"), rows=rows
+        title="Synthesis by operator",
+        note=f"replies of {model}, ${money:,.2f}; a reply that serves two operators is counted with the first",
+        columns=("operator", "rows", "refused", "replies", "tokens a row", "reasons"),
+        rows=tuple(rows),
     )
 
 
 def _kept_by_level(folders: Folders) -> Table:
-    levels = pl.concat([pl.read_parquet(path, columns=["row", "level"]) for path in row_parts([folders.made])])
+    levels = pl.concat([pl.read_parquet(path, columns=["row", "level"]) for path in row_parts(folders.made)])
     joined = (
         levels.join(read_decisions(folders.kept).select("row", "kept"), on="row")
         .group_by("level")

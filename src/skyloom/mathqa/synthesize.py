@@ -1,22 +1,25 @@
-"""Synthesis: every augmenter over every seed, stage by stage, through a teacher that may fail; rows with lineage come out.
+"""Synthesis: every augmenter of one pass over its seeds, through a teacher that may fail; rows with lineage come out.
 
-Formula  rows = seeds x samples, less the refused; order: by augmenter, seed, sample, whatever order the replies came in
-Source   two-stage synthesis of Skywork-Math (arXiv 2407.08348, section 3); this is its first pass
-Flow     collect -> [synthesize] -> curate -> train -> evaluate -> report
+Formula  jobs = seeds x samples, or `rows` shared out by `share`, spread evenly over the seeds; a job gives no, one or several rows;
+         order: by augmenter, seed, sample, whatever order the replies came in
+Source   two-stage synthesis of Skywork-Math (arXiv 2407.08348, section 3)
+Flow     collect -> [synthesize, once a pass] -> curate -> train -> evaluate -> report
 Run      skyloom mathqa synthesize --seeds FILE --source gsm8k --operator rephrase --teacher URL --out DIR
 Resume   each reply is logged as it arrives (.requests.sqlite in the step's folder): a killed run asks again at most for the
-         calls that were in flight, and ends with the same rows
+         calls that were in flight, and ends with the same rows. A job is keyed by its problem's text: another seed asks its own calls only
+Memory   one part file of seeds and a window of jobs, whatever the size of the pass
 Layout   rows/ truth/ edges/ sources.json rejects.jsonl as in collect; teacher.json (tokens, money), timing.json (calls, faults)
 """
 
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -25,247 +28,408 @@ from skyloom.core.errors import BadInput, FailedWork
 from skyloom.core.ledger.rows import (
     RowWriter,
     SourceReport,
+    count_rows,
     number_sources,
     read_sources,
     read_truth,
     row_parts,
     show_row,
-    write_reports,
+    write_sources,
 )
 from skyloom.core.llm.account import Account
 from skyloom.core.llm.chat import Reply, Request, Sampling, request_key
 from skyloom.core.llm.request_log import RequestLog
-from skyloom.core.llm.teacher import TeacherConfig, ask
+from skyloom.core.llm.teacher import Task, TeacherConfig, sampling_of, work
 from skyloom.core.progress import bar
-from skyloom.core.records import Message, Reject, from_row
-from skyloom.mathqa.operators import AugmentConfig, Draft, Refused, Stage
+from skyloom.core.records import Reject, from_row
+from skyloom.core.rng import stream
+from skyloom.mathqa.operators import Asked, AugmentConfig, Draft, Job, Refused, Slots
 from skyloom.mathqa.records import Instance, Problem
+from skyloom.mathqa.settings import PassConfig, jobs_of
 
 LOG: str = ".requests.sqlite"
-Judge = Callable[[str, str, str], Mapping[str, bool | int | float | str]]
+DRAWS: int = 1 << 20
+"""Sample numbers between two draws of one prompt in a job: jobs of one problem have fewer."""
+Judge = Callable[[str, str, str | None], Mapping[str, bool | int | float | str]]
 """(question, answer, gold) -> what a world knows of a row; apart from the rows, for truth alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seed:
-    """A seed problem and where it stands."""
+    """A problem that rows are made from: a collected one, or a row of an earlier pass."""
 
     row: int
-    shown: str
     licence: str
     problem: Problem
+    sure: bool
+    """Whether its answer is known to be right, so that what is made from it has a gold."""
+    root: str
+    """The collected problem behind it: id and text."""
+    root_question: str
     leaked: bool | None
     """Planted copy of a benchmark item; None where nobody knows."""
 
 
-@dataclass(slots=True)
-class Job:
-    """One row in the making: changed stage by stage."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pass:
+    """One pass of synthesis: what is made from which rows."""
 
+    config: PassConfig
+    folders: Sequence[Path]
+    """Folders whose rows are the seeds."""
+    chosen: frozenset[int] | None = None
+    """Of these rows, the keys of those that were selected; None: all."""
+    before: Sequence[Path] = ()
+    """Every folder of rows made so far: their sources keep their numbers."""
+    judge: Judge | None = None
+    seed: int = 0
+    """Of the augmenters' own draws."""
+
+
+class Spent(NamedTuple):
+    """What a draft, or the rest of a job without one, took."""
+
+    prompts: tuple[str, ...]
+    keys: tuple[bytes, ...]
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Made(NamedTuple):
+    """What one job came to."""
+
+    augmenter: int
+    """Position in the pass."""
+    part: int
+    """Part file of its seed."""
     seed: Seed
     sample: int
-    slots: dict[str, str] = field(default_factory=dict[str, str])
-    asked: list[str] = field(default_factory=list[str])
-    refused: tuple[str, str] | None = None
-    """Stage and reason."""
+    drafts: tuple[tuple[Draft, Spent], ...]
+    refused: tuple[tuple[str, str], ...]
+    """(call, reason) of every reply, or problem, that could not be used."""
+    replies: tuple[tuple[bytes, Reply], ...]
 
 
-class _Desk:
-    """The teacher's side of one synthesis: whom to ask, the log, and what has been asked so far."""
+@dataclass(slots=True)
+class Tally:
+    """What one augmenter's different requests were answered with; one asked before by another augmenter is that one's."""
 
-    def __init__(self, teacher: TeacherConfig, log: RequestLog) -> None:
-        self.teacher = teacher
-        self.accounts: list[Account] = []
-        """One a round of asking; they depend on what was in flight together and on earlier, killed runs."""
-        self.prompt_tokens = self.completion_tokens = 0
-        self._sampling = Sampling(model=teacher.model, temperature=teacher.temperature, max_tokens=teacher.max_tokens)
-        self._log = log
-        self._known: set[bytes] = set()
+    rows: int = 0
+    refused: Counter[str] = field(default_factory=Counter[str])
+    replies: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
-    @property
-    def replies(self) -> int:
-        """Different requests answered: the same request twice is asked, and paid, once."""
-        return len(self._known)
-
-    @property
-    def money(self) -> float:
-        """What they cost."""
-        return (self.prompt_tokens * self.teacher.price_in + self.completion_tokens * self.teacher.price_out) / 1e6
-
-    def ask(self, asked: Sequence[tuple[Message, ...]], samples: Sequence[int], label: str) -> Iterator[Reply]:
-        """Replies in order, with a progress bar; the budget holds for all rounds together."""
-        requests = [Request(messages=each, sample=sample) for each, sample in zip(asked, samples, strict=True)]
-        left: float | None = None if self.teacher.budget is None else self.teacher.budget - self.money
-        latest: dict[str, Account] = {}  # the client keeps one running account a round
-        replies = ask(
-            replace(self.teacher, budget=left), requests, self._log, lambda account: latest.update(now=account)
-        )
-        with bar(label, len(asked)) as shown:
-            for request, reply in zip(requests, replies, strict=True):
-                self._count(request_key(request, self._sampling), reply)
-                shown.advance()
-                yield reply
-        self.accounts += latest.values()
-
-    def _count(self, key: bytes, reply: Reply) -> None:
-        if key not in self._known:
-            self._known.add(key)
-            self.prompt_tokens += reply.prompt_tokens
-            self.completion_tokens += reply.completion_tokens
+    def book(self, reply: Reply) -> None:
+        """Count a reply that was not counted before."""
+        self.replies += 1
+        self.prompt_tokens += reply.prompt_tokens
+        self.completion_tokens += reply.completion_tokens
 
 
-def synthesize(
-    seeds_folders: Sequence[Path],
-    augment: Sequence[AugmentConfig],
-    teacher: TeacherConfig,
-    out: Path,
-    judge: Judge | None = None,
-) -> tuple[SourceReport, ...]:
-    """Make rows from collected seeds into `out`; returns one report an augmenter.
+def synthesize(plan: Pass, teacher: TeacherConfig, out: Path) -> tuple[SourceReport, ...]:
+    """Make rows into `out`; returns one report an augmenter.
 
     Raises:
         BadInput: no augmenter, one that stands twice, no seeds, or a teacher that turns us away.
         FailedWork: the teacher gave up, the budget is spent, or no reply could be used; the replies so far are kept.
     """
-    if not augment:
-        raise BadInput("synthesize.augment: name at least one augmenter")
-    sources = read_sources(seeds_folders)
-    labels: list[str] = [registry.plugin_of(config).name for config in augment]
-    numbers: dict[str, int] = number_sources([*(source.label for source in sources), *labels])
-    licence: str = " and ".join(sorted({source.licence for source in sources}))
+    if not plan.config.augment:
+        raise BadInput("synthesize: name at least one augmenter")
     started: float = time.monotonic()
-    reports: list[SourceReport] = []
-    rejects: list[Reject] = []
-    with RequestLog(out / LOG) as log:
-        desk = _Desk(teacher, log)
-        for config, label in zip(augment, labels, strict=True):
-            made, bad = 0, list[Reject]()
-            for shard, seeds in enumerate(_seed_parts(seeds_folders, sources)):
-                writer = RowWriter(out, Instance, label, numbers[label], shard, licence)
-                bad += _augment(seeds, config, desk, writer, judge)
-                writer.close()
-                made += writer.count
-            reports.append(_report(config, numbers[label], licence, made, bad))
-            rejects += bad
-    write_reports(out, reports, rejects)
-    _write_costs(out, desk, time.monotonic() - started)
+    latest: dict[str, Account] = {}  # the client keeps one running account
+    with RequestLog(out / LOG) as log, store.jsonl_writer(out / "rejects.jsonl") as reject:
+        desk = _Desk(plan, teacher, out, log, reject)
+        results = work(teacher, desk.tasks(), log, lambda account: latest.update(now=account))
+        with bar(f"synthesize {plan.config.name}".strip(), sum(desk.jobs)) as shown:
+            for _, group in groupby(results, key=lambda made: (made.augmenter, made.seed.row)):
+                jobs: list[Made] = list(group)
+                desk.write(jobs)
+                shown.advance(len(jobs))
+        reports = desk.close()
+    write_sources(out, reports)
+    _write_costs(out, desk, latest.get("now"), time.monotonic() - started)
     if not any(report.rows for report in reports):
-        counts = Counter(f"{each.field}: {each.reason}" for each in rejects)
+        counts = sum((tally.refused for tally in desk.tallies), Counter[str]())
         told = ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items()))
-        raise FailedWork(
-            f"synthesis: all {len(rejects):,} rows were refused: {told}; ask another teacher, or read {out / LOG}"
-        )
-    return tuple(reports)
+        raise FailedWork(f"synthesis: no reply could be used: {told}; ask another teacher, or read {out / LOG}")
+    return reports
 
 
-def _seed_parts(folders: Sequence[Path], sources: Sequence[SourceReport]) -> Iterator[list[Seed]]:
-    """Seeds, part file by part file: one part is what stands in memory with all its jobs."""
-    truth: pl.DataFrame | None = read_truth(folders)
-    known: dict[int, bool] = {}
-    if truth is not None and "truth.leaked" in truth.columns:
-        known = dict(truth.select("row", "truth.leaked").iter_rows())
-    for path in row_parts(folders):
-        yield [
-            Seed(
-                row=row["row"],
-                shown=show_row(row["row"], sources),
-                licence=row["licence"],
-                problem=from_row(Problem, row),
-                leaked=known.get(row["row"]),
-            )
-            for row in pl.read_parquet(path).iter_rows(named=True)
-        ]
+class _Desk:
+    """One pass at work: the jobs that go out, and the rows and counts that come back."""
 
+    def __init__(
+        self,
+        plan: Pass,
+        teacher: TeacherConfig,
+        out: Path,
+        log: RequestLog,
+        reject: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        self.plan, self.teacher = plan, teacher
+        self._out, self._log, self._reject = out, log, reject
+        self._sources = read_sources(plan.folders)
+        self.labels: list[str] = labels_of(plan.config)
+        taken = [source.label for source in read_sources([*dict.fromkeys([*plan.before, *plan.folders])])]
+        self._numbers: dict[str, int] = number_sources([*taken, *self.labels])
+        self._licence: str = " and ".join(sorted({source.licence for source in self._sources}))
+        seeds: int = count_rows(plan.folders) if plan.chosen is None else len(plan.chosen)
+        if not seeds:
+            raise BadInput("synthesize: no seeds; the selection kept none")
+        self.jobs: list[int] = jobs_of(plan.config, seeds)
+        self._seeds = seeds
+        self.tallies: list[Tally] = [Tally() for _ in self.labels]
+        self._writers: dict[tuple[int, int], RowWriter] = {}
+        self._sampling = sampling_of(teacher)
+        log.forget_uses("rows")
 
-def _augment(
-    seeds: Sequence[Seed], config: AugmentConfig, desk: _Desk, writer: RowWriter, judge: Judge | None
-) -> list[Reject]:
-    """All stages of one augmenter over one part of the seeds; returns what was refused."""
-    module: ModuleType = registry.module_of(config)
-    name: str = registry.plugin_of(config).name
-    jobs: list[Job] = [Job(seed, sample) for seed in seeds for sample in range(config.samples)]
-    for stage in module.STAGES:
-        _run_stage([job for job in jobs if job.refused is None], stage, desk, f"{name}: {stage.name}")
-    for start in range(0, len(jobs), config.samples):
-        _write_seed(jobs[start : start + config.samples], module, name, desk.teacher.model, writer, judge)
-    return [Reject(job.seed.shown, job.sample, *job.refused) for job in jobs if job.refused is not None]
+    def tasks(self) -> Iterator[Task[Made]]:
+        """Every job, by augmenter, seed and sample."""
+        for k, (config, jobs) in enumerate(zip(self.plan.config.augment, self.jobs, strict=True)):
+            done = 0
+            for part, seeds in enumerate(_seed_parts(self.plan, self._sources)):
+                for seed in seeds:
+                    for sample in range((done + 1) * jobs // self._seeds - done * jobs // self._seeds):
+                        yield self._task(k, config, part, seed, sample)
+                    done += 1
 
+    def _task(self, k: int, config: AugmentConfig, part: int, seed: Seed, sample: int) -> Task[Made]:
+        module: ModuleType = registry.module_of(config)
+        name: str = registry.plugin_of(config).name
+        draws = stream(self.plan.seed, "augment", name, seed.problem.question, sample)
+        program = module.make(Job(seed.problem, sample, draws), config)
+        trail = _Trail(self._sampling)
+        send: Callable[[], Asked | Draft] = lambda: next(program)  # noqa: E731 - what the program hears next
+        while True:
+            try:
+                step = send()
+            except StopIteration:
+                break
+            except Refused as error:  # the program let it end the job
+                trail.ended(error)
+                break
+            if isinstance(step, Draft):
+                trail.drafted(step)
+                send = _sender(program, {})
+                continue
+            reply = yield trail.request(step, sample)
+            try:
+                send = _sender(program, trail.read(step, reply))
+            except Refused as error:
+                send = _thrower(program, trail.refuse(step, error))
+        return Made(k, part, seed, sample, tuple(trail.drafts), tuple(trail.refused), tuple(trail.replies))
 
-def _run_stage(jobs: Sequence[Job], stage: Stage, desk: _Desk, label: str) -> None:
-    asked: list[tuple[Message, ...]] = [stage.prompt(job.seed.problem, job.slots) for job in jobs]
-    for job, messages, reply in zip(jobs, asked, desk.ask(asked, [job.sample for job in jobs], label), strict=True):
-        job.asked += [f"{message.role}\x1f{message.content}" for message in messages]
-        try:
-            job.slots |= _read(reply, stage, job)
-        except Refused as error:
-            job.refused = (stage.name, error.reason)
+    def write(self, jobs: Sequence[Made]) -> None:
+        """The rows of one seed; those that mean the same are one another's votes."""
+        k, part, seed = jobs[0].augmenter, jobs[0].part, jobs[0].seed
+        writer = self._writer(k, part)
+        votes: dict[str, list[str]] = {}
+        for draft, _ in (each for made in jobs for each in made.drafts):
+            votes.setdefault(draft.meaning or draft.question, []).append(draft.answer)
+        for made in jobs:
+            rows: list[int] = []
+            for draft, spent in made.drafts:
+                record = self._record(k, made, draft, spent, tuple(votes[draft.meaning or draft.question]))
+                parent: int = seed.row if draft.parent is None else rows[draft.parent]
+                rows.append(writer.add(record, parents=(parent,), truth=self._truth(seed, record)))
+            self._count(k, made)
 
-
-def _read(reply: Reply, stage: Stage, job: Job) -> Mapping[str, str]:
-    if reply.finish == "refused":
-        raise Refused("refused_by_server")
-    if reply.truncated:
-        raise Refused("cut_off")
-    return stage.parse(reply.text, job.seed.problem, job.slots)
-
-
-def _write_seed(
-    jobs: Sequence[Job], module: ModuleType, name: str, teacher: str, writer: RowWriter, judge: Judge | None
-) -> None:
-    """The rows of one seed; their answers are one another's votes."""
-    done: list[tuple[Job, Draft]] = [
-        (job, module.build(job.seed.problem, job.slots)) for job in jobs if job.refused is None
-    ]
-    votes: tuple[str, ...] = tuple(draft.answer for _, draft in done)
-    for job, draft in done:
-        problem: Problem = job.seed.problem
-        record = Instance(
+    def _record(self, k: int, made: Made, draft: Draft, spent: Spent, votes: tuple[str, ...]) -> Instance:
+        problem: Problem = made.seed.problem
+        cost: float = spent.prompt_tokens * self.teacher.price_in + spent.completion_tokens * self.teacher.price_out
+        return Instance(
             question=draft.question,
             response=draft.response,
             answer=draft.answer,
-            gold=problem.answer,
+            gold=draft.gold if made.seed.sure else None,
             level=problem.level,
             subject=problem.subject,
-            operator=name,
-            seed=job.seed.shown,
-            seed_question=problem.question,
-            sample=job.sample,
-            teacher=teacher,
-            prompts=hashlib.blake2b("\x1e".join(job.asked).encode(), digest_size=8).hexdigest(),
+            operator=registry.plugin_of(self.plan.config.augment[k]).name,
+            strategy=draft.strategy,
+            round=draft.round,
+            made_in=self.plan.config.name,
+            stage=self.plan.config.stage,
+            seed=made.seed.root,
+            seed_question=made.seed.root_question,
+            sample=made.sample,
+            teacher=self.teacher.model,
+            prompts=hashlib.blake2b("\x1e".join(spent.prompts).encode(), digest_size=8).hexdigest(),
+            requests=tuple(key.hex() for key in spent.keys),
+            prompt_tokens=spent.prompt_tokens,
+            completion_tokens=spent.completion_tokens,
+            cost=cost / 1e6,
             votes=votes,
         )
-        writer.add(record, parents=(job.seed.row,), truth=_truth(job.seed, draft, judge))
+
+    def _truth(self, seed: Seed, record: Instance) -> Mapping[str, Any] | None:  # Any: flat truth values
+        if self.plan.judge is None or seed.leaked is None:
+            return None
+        return {**self.plan.judge(record.question, record.answer, record.gold), "leaked": seed.leaked}
+
+    def _count(self, k: int, made: Made) -> None:
+        tally = self.tallies[k]
+        tally.rows += len(made.drafts)
+        for call, reason in made.refused:
+            tally.refused[f"{call}: {reason}"] += 1
+            self._reject(Reject(f"{self.labels[k]} of {made.seed.root}", made.sample, call, reason)._asdict())
+        for key, reply in made.replies:
+            if self._log.first_use(key, "rows"):
+                tally.book(reply)
+
+    def _writer(self, k: int, part: int) -> RowWriter:
+        """The writer of one augmenter and part; results come in that order, so the one before it is finished."""
+        if (k, part) not in self._writers:
+            self._close_writers()
+            label = self.labels[k]
+            self._writers = {
+                (k, part): RowWriter(self._out, Instance, label, self._numbers[label], part, self._licence)
+            }
+        return self._writers[k, part]
+
+    def _close_writers(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+    def close(self) -> tuple[SourceReport, ...]:
+        """Finish the files; one report an augmenter."""
+        self._close_writers()
+        return tuple(
+            SourceReport(
+                label=label,
+                plugin=str(registry.plugin_of(config)),
+                number=self._numbers[label],
+                licence=self._licence,
+                split="train",
+                as_train=False,
+                rows=tally.rows,
+                rejected=tally.refused.total(),
+                reject_reasons=dict(sorted(tally.refused.items())),
+            )
+            for label, config, tally in zip(self.labels, self.plan.config.augment, self.tallies, strict=True)
+        )
 
 
-def _truth(seed: Seed, draft: Draft, judge: Judge | None) -> Mapping[str, Any] | None:  # Any: flat truth values
-    if judge is None or seed.leaked is None:
-        return None
-    return {**judge(draft.question, draft.answer, seed.problem.answer), "leaked": seed.leaked}
+class _Trail:
+    """What happens in one job: drafts with what each took, refusals, replies."""
+
+    def __init__(self, sampling: Sampling) -> None:
+        self._sampling = sampling
+        self.drafts: list[tuple[Draft, Spent]] = []
+        self.refused: list[tuple[str, str]] = []
+        self.replies: list[tuple[bytes, Reply]] = []
+        self._last = "start"
+        self._told: Refused | None = None
+        self._prompts: list[str] = []
+        self._since = 0
+
+    def request(self, asked: Asked, sample: int) -> Request:
+        """The call as it is sent."""
+        request = Request(messages=asked.messages, sample=sample + DRAWS * asked.draw)
+        self._last = asked.call.name
+        self._prompts += [f"{message.role}\x1f{message.content}" for message in request.messages]
+        self._key = request_key(request, self._sampling)
+        return request
+
+    def read(self, asked: Asked, reply: Reply) -> Slots:
+        """The slots of a reply; raises Refused."""
+        self.replies.append((self._key, reply))
+        if reply.finish == "refused":
+            raise Refused("refused_by_server")
+        if reply.truncated:
+            raise Refused("cut_off")
+        return asked.call.parse(reply.text, asked.slots)
+
+    def refuse(self, asked: Asked, error: Refused) -> Refused:
+        """Note a reply that could not be used."""
+        self.refused.append((asked.call.name, error.reason))
+        self._told = error
+        return error
+
+    def ended(self, error: Refused) -> None:
+        """Note why the job ended, unless that is what it was told itself."""
+        if error is not self._told:
+            self.refused.append((self._last, error.reason))
+
+    def drafted(self, draft: Draft) -> None:
+        """Note a row and what was spent since the one before it."""
+        fresh = self.replies[self._since :]
+        tokens = [(reply.prompt_tokens, reply.completion_tokens) for _, reply in fresh]
+        spent = Spent(
+            tuple(self._prompts), tuple(key for key, _ in fresh), sum(p for p, _ in tokens), sum(c for _, c in tokens)
+        )
+        self.drafts.append((draft, spent))
+        self._prompts, self._since = [], len(self.replies)
 
 
-def _report(config: AugmentConfig, number: int, licence: str, rows: int, bad: Sequence[Reject]) -> SourceReport:
-    plugin = registry.plugin_of(config)
-    return SourceReport(
-        label=plugin.name,
-        plugin=str(plugin),
-        number=number,
-        licence=licence,
-        split="train",
-        as_train=False,
-        rows=rows,
-        rejected=len(bad),
-        reject_reasons=dict(sorted(Counter(f"{each.field}: {each.reason}" for each in bad).items())),
+def _sender(program: Generator[Any, Slots, None], slots: Slots) -> Callable[[], Asked | Draft]:
+    return lambda: program.send(slots)
+
+
+def _thrower(program: Generator[Any, Slots, None], error: Refused) -> Callable[[], Asked | Draft]:
+    return lambda: program.throw(error)
+
+
+def labels_of(config: PassConfig) -> list[str]:
+    """One label an augmenter: its name, behind the pass's where that has one."""
+    prefix = f"{config.name}." if config.name else ""
+    return [f"{prefix}{registry.plugin_of(each).name}" for each in config.augment]
+
+
+def _seed_parts(plan: Pass, sources: Sequence[SourceReport]) -> Iterator[list[Seed]]:
+    """Seeds, part file by part file: one part is what stands in memory."""
+    truth: pl.DataFrame | None = read_truth(plan.folders)
+    known: dict[int, bool] = {}
+    if truth is not None and "truth.leaked" in truth.columns:
+        known = dict(truth.select("row", "truth.leaked").iter_rows())
+    for path in row_parts(plan.folders):
+        rows = pl.read_parquet(path).iter_rows(named=True)
+        yield [
+            _seed(row, sources, known.get(row["row"]))
+            for row in rows
+            if plan.chosen is None or row["row"] in plan.chosen
+        ]
+
+
+def _seed(row: Mapping[str, Any], sources: Sequence[SourceReport], leaked: bool | None) -> Seed:  # Any: column values
+    made: bool = "operator" in row
+    if made:
+        problem = Problem(
+            question=row["question"],
+            answer=row["answer"] if row["gold"] is None else row["gold"],
+            solution=row["response"],
+            level=row["level"],
+            subject=row["subject"],
+        )
+    else:
+        problem = from_row(Problem, row)
+    return Seed(
+        row=row["row"],
+        licence=row["licence"],
+        problem=problem,
+        sure=not made or row["gold"] is not None,
+        root=row["seed"] if made else show_row(row["row"], sources),
+        root_question=row["seed_question"] if made else problem.question,
+        leaked=leaked,
     )
 
 
-def _write_costs(out: Path, desk: _Desk, seconds: float) -> None:
+def _write_costs(out: Path, desk: _Desk, account: Account | None, seconds: float) -> None:
     """What the rows cost (a function of the replies), and apart from it what happened on the way (not hashed)."""
+    price = desk.teacher.price_in, desk.teacher.price_out
+    by = {
+        label: {
+            "rows": tally.rows,
+            "replies": tally.replies,
+            "prompt_tokens": tally.prompt_tokens,
+            "completion_tokens": tally.completion_tokens,
+            "money": (tally.prompt_tokens * price[0] + tally.completion_tokens * price[1]) / 1e6,
+        }
+        for label, tally in zip(desk.labels, desk.tallies, strict=True)
+    }
     names: tuple[str, ...] = ("replies", "prompt_tokens", "completion_tokens", "money")
-    store.write_json(
-        out / "teacher.json", {"model": desk.teacher.model, **{name: getattr(desk, name) for name in names}}
-    )
-    faults: Counter[str] = Counter()
-    for account in desk.accounts:
-        faults.update(account.faults)
-    way = {name: sum(getattr(account, name) for account in desk.accounts) for name in ("calls", "logged", "money_now")}
-    store.write_json(out / "timing.json", {**way, "faults": dict(sorted(faults.items())), "seconds": seconds})
+    whole = {name: sum(each[name] for each in by.values()) for name in names}
+    store.write_json(out / "teacher.json", {"model": desk.teacher.model, **whole, "by": by})
+    way = {name: getattr(account, name) if account else 0 for name in ("calls", "logged", "money_now")}
+    faults = dict(sorted(account.faults.items())) if account else {}
+    store.write_json(out / "timing.json", {**way, "faults": faults, "seconds": seconds})

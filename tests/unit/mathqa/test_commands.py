@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from skyloom.app import mathqa_work as work
+from skyloom.core import registry
 from skyloom.core.errors import BadInput
 from skyloom.mathqa.evals import gsm8k, math, world
 
@@ -73,7 +74,8 @@ def test_synthesis_needs_a_known_source_with_its_file_and_known_operators():
         with pytest.raises(BadInput, match=told):
             work.synthesis_config(*fields)
     config = work.synthesis_config(None, "world", [], 2, "http://x/v1", False, ["collect.world.rows=5"])
-    assert [each.samples for each in config.synthesize.augment] == [2, 2]
+    (one,) = config.synthesize.passes
+    assert [each.samples for each in one.augment] == [2] * len(registry.names("mathqa.augment"))
     assert config.collect[0].rows == 5
     assert config.synthesize.teacher.url == "http://x/v1"
 

@@ -9,11 +9,17 @@ from skyloom.mathqa.operators import Refused, behind, closed, messages, solution
 
 def test_text_in_a_slot_is_not_expanded_again(tmp_path: Path):
     file = tmp_path / "t.toml"
-    file.write_text('system = "S"\nuser = "{a} and {b} and {a}"\n')
-    _, user = messages(file, {"a": "{b}", "b": "{a} {{x}}"})
+    shot = 'shots = [{ user = "1 + 1? {a}", assistant = "2" }]'
+    file.write_text(f'[ask]\nsystem = "S"\nuser = "{{a}} and {{b}} and {{a}}"\n{shot}\n')
+    system, *shots, user = messages(file, "ask", {"a": "{b}", "b": "{a} {{x}}"})
     assert user.content == "{b} and {a} {{x}} and {b}"
-    with pytest.raises(KeyError, match="no slot c"):
-        messages(file, {"c": "1"})
+    assert [(each.role, each.content) for each in (system, *shots)] == [
+        ("system", "S"),
+        ("user", "1 + 1? {a}"),
+        ("assistant", "2"),
+    ]
+    with pytest.raises(KeyError, match="ask: no slot c"):
+        messages(file, "ask", {"c": "1"})
 
 
 @pytest.mark.parametrize(
@@ -22,10 +28,10 @@ def test_text_in_a_slot_is_not_expanded_again(tmp_path: Path):
 )
 def test_what_is_not_a_whole_solution_is_refused(reply, reason):
     with pytest.raises(Refused, match=reason):
-        solution(reply)
+        solution(reply, {})
 
 
 def test_what_stands_after_the_closing_mark_is_ignored():
     assert closed("text [end] Shall I go on?") == "text"
-    assert solution("1+1=2\nThe answer is 2.\n[end]\nProblem: more")["response"] == "1+1=2\nThe answer is 2"
+    assert solution("1+1=2\nThe answer is 2.\n[end]\nProblem: more", {})["response"] == "1+1=2\nThe answer is 2"
     assert behind("So: New problem: x", "New problem:") == "x"

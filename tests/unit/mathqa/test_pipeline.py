@@ -18,9 +18,10 @@ from skyloom.recipes.mathqa import skywork_math
 def test_the_published_size_is_planned():
     plan = pipeline.plan(skywork_math.config())
     lines = {line.step: line for line in plan.lines}
-    assert "2,160,000 rows in 3,240,000 calls" in plan.assumptions[0]
+    assert "normal: 50,000 seeds to 2,100,000 rows; hard: 9,551 seeds to 400,000 rows" in plan.assumptions[0]
+    assert "2,500,000 rows to train on" in plan.assumptions[0]
     assert lines["synthesize"].money > 10_000
-    assert lines["train"].tokens == 2_160_000 * 400 * 3
+    assert lines["train"].tokens == 2_500_000 * 400 * 3
     larger = {line.step: line for line in pipeline.plan(skywork_math.gemma2_27b()).lines}
     assert larger["train"].gpu_hours > 3 * lines["train"].gpu_hours
     assert skywork_math.llama2().train.optim.lr == 2e-5

@@ -2,56 +2,73 @@
 
 import pytest
 
+from augmenting import play, recited
 from skyloom.core import registry
-from skyloom.core.records import Message
 from skyloom.mathqa.benchmark import EvalConfig, Graded, accuracy
-from skyloom.mathqa.operators import END, AugmentConfig, Refused
+from skyloom.mathqa.operators import ANSWER, AugmentConfig, Refused
 
 AUGMENT = registry.names("mathqa.augment")
 EVALS = registry.names("mathqa.evals")
 
 
 @pytest.mark.parametrize("name", AUGMENT)
-def test_an_augmenter_parses_its_recorded_replies(name):
+def test_an_augmenter_reads_its_recorded_replies(name):
     module = registry.load("mathqa.augment", name)
     assert issubclass(module.Config, AugmentConfig)
-    problem, recorded = module.EXAMPLE
     seen = set()
-    for each in recorded:
+    for each in module.EXAMPLE.recorded:
         try:
-            got = module.STAGES[each.stage].parse(each.reply, problem, each.slots)
+            got = each.call.parse(each.reply, each.slots)
         except Refused as error:
             got = error.reason
+        else:
+            assert set(got) == set(each.call.reads)
         assert got == each.expected, each
-        seen.add((each.stage, isinstance(each.expected, str)))
-    assert seen == {(k, refused) for k in range(len(module.STAGES)) for refused in (True, False)}
+        seen.add((each.call.name, isinstance(each.expected, str)))
+    own = {(call.name, refused) for call in module.CALLS for refused in (True, False) if call is not ANSWER}
+    assert own <= seen, "each call of its own needs a reply that is read and one that is refused"
 
 
 @pytest.mark.parametrize("name", AUGMENT)
 def test_an_augmenter_refuses_every_truncation_of_a_good_reply(name):
-    module = registry.load("mathqa.augment", name)
-    problem, recorded = module.EXAMPLE
-    for each in recorded:
+    for each in registry.load("mathqa.augment", name).EXAMPLE.recorded:
         if not isinstance(each.expected, str):
-            for stop in range(len(each.reply) - 1):
+            for stop in range(len(each.reply.rstrip()) - 1):
                 with pytest.raises(Refused):
-                    module.STAGES[each.stage].parse(each.reply[:stop], problem, each.slots)
+                    each.call.parse(each.reply[:stop], each.slots)
 
 
 @pytest.mark.parametrize("name", AUGMENT)
-def test_an_augmenter_asks_with_the_problem_and_names_its_closing_mark(name):
+def test_an_augmenter_plays_its_example(name):
     module = registry.load("mathqa.augment", name)
-    problem, recorded = module.EXAMPLE
-    slots = {}
-    for stage, recording in zip(module.STAGES, [r for r in recorded if not isinstance(r.expected, str)], strict=True):
-        messages = stage.prompt(problem, slots)
-        assert all(isinstance(message, Message) for message in messages)
-        assert slots.get("question", problem.question) in messages[-1].content
-        assert END in messages[-1].content
-        assert problem.solution not in messages[-1].content, "the seed's solution must not reach the teacher"
-        slots |= recording.expected
-    draft = module.build(problem, slots)
-    assert draft.response.endswith(f"The answer is {draft.answer}")
+    problem, config, replies, drafts, _ = module.EXAMPLE
+    played = play(module, problem, config, recited(replies))
+    assert len(played.asked) == len(replies)
+    assert tuple(played.drafts) == drafts
+    for asked in played.asked:
+        assert asked.call in module.CALLS
+        last = asked.messages[-1].content
+        assert asked.call.stop in last
+        assert all(slot in last for slot in asked.slots.values())
+        assert problem.solution not in last, "the seed's solution must not reach the teacher"
+    for draft in drafts:
+        assert draft.response.endswith(f"The answer is {draft.answer}")
+
+
+@pytest.mark.parametrize("name", AUGMENT)
+def test_the_same_job_asks_the_same(name):
+    module = registry.load("mathqa.augment", name)
+    problem, config, replies, _, _ = module.EXAMPLE
+    first, again = (play(module, problem, config, recited(replies)) for _ in range(2))
+    assert first == again
+
+
+@pytest.mark.parametrize("name", AUGMENT)
+def test_a_plan_counts_at_least_what_the_example_takes(name):
+    module = registry.load("mathqa.augment", name)
+    _, config, replies, drafts, _ = module.EXAMPLE
+    assert len(replies) <= (module.calls(config) if hasattr(module, "calls") else len(module.CALLS))
+    assert len(drafts) <= (module.drafts(config) if hasattr(module, "drafts") else 1)
 
 
 @pytest.mark.parametrize("name", EVALS)

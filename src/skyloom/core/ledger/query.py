@@ -20,6 +20,8 @@ from skyloom.core.ledger.curate import descendants, read_decisions
 from skyloom.core.records import Reject
 from skyloom.core.run import output_digests, read_manifest
 
+CURATED: str = "curate"
+
 
 class Ruling(NamedTuple):
     """One decider's verdict on one row."""
@@ -82,8 +84,11 @@ def why(run: Path, row_id: str) -> Trail:
     record = rows_module.read_rows(folders, [row])
     if record.is_empty():
         raise BadInput(f"row {row_id}: not in {run}; it has rows of {', '.join(source.label for source in sources)}")
-    at = position(curated / "columns" / "00-keys.parquet", row)
-    facts, rulings, decision = _judged(curated, at) if at is not None else ({}, (), {})
+    facts, rulings, decision = _judged(curated, row)
+    for selection in selections(run):  # what made it a seed, or did not
+        more, earlier, _ = _judged(selection, row)
+        facts = {**more, **facts}
+        rulings = (*(each._replace(decider=f"{selection.name}/{each.decider}") for each in earlier), *rulings)
     edges = rows_module.read_edges(folders)
     kept = bool(decision.get("kept", False))
     return Trail(
@@ -101,8 +106,11 @@ def why(run: Path, row_id: str) -> Trail:
     )
 
 
-def _judged(curated: Path, at: int) -> tuple[dict[str, Any], tuple[Ruling, ...], dict[str, Any]]:
-    """Facts, rulings and decision of the row at one position of the curated ledger."""
+def _judged(curated: Path, row: int) -> tuple[dict[str, Any], tuple[Ruling, ...], dict[str, Any]]:
+    """Facts, rulings and decision of a row in a curated ledger; nothing where it is not in it."""
+    at = position(curated / "columns" / "00-keys.parquet", row)
+    if at is None:
+        return {}, (), {}
     facts: dict[str, Any] = {}
     for file in sorted((curated / "columns").glob("*.parquet")):
         facts |= {name: value for name, value in one_row(file, at).items() if name not in KEYS}
@@ -176,11 +184,15 @@ def collected_folders(run: Path) -> tuple[Path, ...]:
 
 
 def curated_folder(run: Path) -> Path:
-    """The folder of a run that holds decisions."""
-    found = sorted(path.parent for path in run.glob("*/decisions.parquet"))
-    if not found:
+    """The folder of a run that says what is trained on."""
+    if not (run / CURATED / "decisions.parquet").is_file():
         raise BadInput(f"{run}: nothing was curated yet; run the recipe first")
-    return found[-1]
+    return run / CURATED
+
+
+def selections(run: Path) -> tuple[Path, ...]:
+    """Its other folders with decisions: rows that were chosen as seeds, in path order."""
+    return tuple(sorted(path.parent for path in run.glob("*/decisions.parquet") if path.parent.name != CURATED))
 
 
 def position(keys: Path, row: int) -> int | None:
@@ -211,7 +223,12 @@ def _shown(rows: pl.Series, sources: Sequence[rows_module.SourceReport]) -> tupl
 
 def _later_steps(run: Path) -> tuple[str, ...]:
     curated = curated_folder(run).name
-    before = {curated, *(folder.name for folder in collected_folders(run)), "benchmarks"}
+    before = {
+        curated,
+        *(folder.name for folder in selections(run)),
+        *(folder.name for folder in collected_folders(run)),
+        "benchmarks",
+    }
     return tuple(name for name in output_digests(run) if name not in before)
 
 

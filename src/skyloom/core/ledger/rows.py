@@ -156,6 +156,11 @@ def number_sources(labels: Sequence[str]) -> dict[str, int]:
 def write_reports(out: Path, reports: Sequence[SourceReport], rejects: Sequence[Reject]) -> None:
     """sources.json and rejects.jsonl."""
     store.write_jsonl(out / "rejects.jsonl", [reject._asdict() for reject in rejects])
+    write_sources(out, reports)
+
+
+def write_sources(out: Path, reports: Sequence[SourceReport]) -> None:
+    """sources.json: what makes the folder one that holds rows."""
     store.write_json(out / "sources.json", {"sources": [report._asdict() for report in reports]})
 
 
@@ -182,6 +187,11 @@ def read_truth(folders: Sequence[Path]) -> pl.DataFrame | None:
     """What the worlds planted: row and truth.* columns; None where no source is a world."""
     parts = [path for folder in folders for path in sorted((folder / "truth").glob("*.parquet"))]
     return pl.concat([pl.read_parquet(path) for path in parts], how="diagonal_relaxed") if parts else None
+
+
+def count_rows(folders: Sequence[Path]) -> int:
+    """Rows of the folders, from the footers of their parts."""
+    return sum(int(pl.scan_parquet(path).select(pl.len()).collect().item()) for path in row_parts(folders))
 
 
 def read_edges(folders: Sequence[Path]) -> pl.DataFrame:

@@ -70,11 +70,13 @@ class Account:
         """Count a call without a reply."""
         self.faults[kind] = self.faults.get(kind, 0) + 1
 
-    def received(self, reply: Reply, *, logged: bool) -> None:
-        """Book a reply."""
+    def received(self, reply: Reply, *, logged: bool, first: bool = True) -> None:
+        """Book a reply; `first`: no equal request has been booked before, so that it costs something."""
         self.replies += 1
         self.logged += logged
         self.truncated += reply.truncated
+        if not first:
+            return
         self.prompt_tokens += reply.prompt_tokens
         self.completion_tokens += reply.completion_tokens
         self.money_now += 0.0 if logged else self.price(reply.prompt_tokens, reply.completion_tokens)

@@ -16,6 +16,8 @@ from pydantic import BaseModel, Field, ValidationError
 from skyloom.core.records import Message
 
 MAX_REPLY_BYTES = 10_000_000
+REFUSED = "refused"
+THINK, THOUGHT = "<think>", "</think>"
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -50,6 +52,8 @@ class Reply:
     """stop; length: cut off at max_tokens; content_filter; or whatever else the server said. refused: a 4xx for this request."""
     prompt_tokens: int
     completion_tokens: int
+    reasoning: str = ""
+    """What the model thought before it answered, where the server or a `<think>` block says so; never part of the text."""
 
     @property
     def truncated(self) -> bool:
@@ -75,12 +79,30 @@ def parse(data: bytes) -> Reply:
         raise TornReply(f"not a chat completion: {error.errors()[0]['msg']}") from error
     choice = body.choices[0]
     usage = body.usage or _Usage(prompt_tokens=0, completion_tokens=0)
+    text, thought = apart(choice.message.content or "")
     return Reply(
-        text=choice.message.content or "",
+        text=text,
+        reasoning=choice.message.thought or thought,
         finish=choice.finish_reason or "unknown",
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
     )
+
+
+def apart(written: str) -> tuple[str, str]:
+    """(answer, reasoning): a leading `<think>...</think>` taken out of what a model wrote.
+
+    The opening mark may be missing, because some templates write it into the prompt; without the closing one all is reasoning, cut off.
+    """
+    head, closed, answer = written.partition(THOUGHT)
+    if head.lstrip().startswith(THINK):
+        return answer.lstrip(), head.lstrip().removeprefix(THINK).strip()
+    return (answer.lstrip(), head.strip()) if closed and THINK not in head else (written, "")
+
+
+def refusal() -> Reply:
+    """The reply to a request that cannot be answered, however often it is asked."""
+    return Reply(text="", finish=REFUSED, prompt_tokens=0, completion_tokens=0)
 
 
 def _whole(data: bytes) -> bytes:
@@ -108,6 +130,13 @@ def _dump(value: object) -> bytes:
 
 class _Message(BaseModel):
     content: str | None = None
+    reasoning_content: object = None
+    reasoning: object = None
+
+    @property
+    def thought(self) -> str:
+        """Under the one name (vLLM, SGLang, llama.cpp, DeepSeek) or the other (OpenRouter, newer vLLM)."""
+        return next((each for each in (self.reasoning_content, self.reasoning) if isinstance(each, str)), "")
 
 
 class _Choice(BaseModel):

@@ -1,4 +1,4 @@
-"""How fast to ask: calls in flight under additive increase, multiplicative decrease, and the waits after a fault.
+"""How fast to ask: calls in flight under additive increase, multiplicative decrease, the waits after a fault, and how long in all.
 
 Formula  limit + 1 at each success, up to `most`; limit / 2 at a 429, once a second at most; no call starts before the time
          that a Retry-After named. Wait before try k: 0.5 s * 2^k, 30 s at most, times a draw from 0.5 to 1.5
@@ -8,18 +8,22 @@ Run      async with Pace(512).slot(lambda flying: True): ...
 """
 
 import asyncio
+import logging
+import math
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
 
-from skyloom.core.errors import SkyloomError
+from skyloom.core.errors import FailedWork, SkyloomError
 from skyloom.core.rng import derive
 
 BASE_S = 0.5
 CAP_S = 30.0
 LONGEST_WAIT_S = 3600.0  # a server that asks for more has said no
 BURST_S = 1.0
+TOLD_S = 5.0  # a server that is gone for so long is worth a line
 
 
 class Pace:
@@ -54,10 +58,12 @@ class Pace:
             self._wake(2)  # for the place given back, and for the one that a success may have added
 
     async def _enter(self, admit: Callable[[int], bool]) -> None:
+        line_up = self._waiting.append
         try:
             while not (self._flying < self.limit and admit(self._flying)):
                 place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                self._waiting.append(place)
+                line_up(place)
+                line_up = self._waiting.appendleft  # woken for nothing: keep the turn, or old calls starve and hold up the order
                 await place
         except SkyloomError:
             self._wake(len(self._waiting))  # what this one was refused for holds for all that wait
@@ -87,4 +93,51 @@ class Pace:
 def backoff(seed: int, key: bytes, attempt: int) -> float:
     """Seconds to wait after fault number `attempt` (from 0) of a request; the same in every run."""
     jitter = 0.5 + derive(seed, "backoff", key.hex(), attempt) / 2**63
-    return min(CAP_S, BASE_S * 2**attempt) * jitter
+    return min(CAP_S, BASE_S * 2 ** min(attempt, 16)) * jitter
+
+
+def retry_after(value: str) -> float:
+    """Seconds of a Retry-After header, given as a number or as a date; 0 where there is none."""
+    try:
+        wait_s = float(value) if not value.endswith("GMT") else parsedate_to_datetime(value).timestamp() - time.time()
+    except ValueError:
+        return 0.0
+    return min(max(0.0, wait_s), LONGEST_WAIT_S) if math.isfinite(wait_s) else 0.0
+
+
+class Outage:
+    """How long a server has answered nothing: the time since the first fault that no success has followed."""
+
+    def __init__(self, where: str, patience_s: float) -> None:
+        self._where = where
+        self._patience_s = patience_s
+        self._since: float | None = None
+        self._told = False
+
+    def fault(self, what: str) -> None:
+        """One more call found no server, or one that is too busy; raises FailedWork where that has lasted too long."""
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        gone_s = now - self._since
+        if gone_s >= self._patience_s:
+            raise FailedWork(
+                f"{self._where}: no reply for {gone_s:.0f} s, the last fault: {what}; run the same command again when it is "
+                "back, to go on from the logged replies"
+            )
+        if gone_s >= TOLD_S and not self._told:
+            self._told = True
+            logging.getLogger(__name__).warning(
+                "%s: no reply for %.0f s (%s); asking on for %.0f s",
+                self._where,
+                gone_s,
+                what,
+                self._patience_s - gone_s,
+            )
+
+    def success(self) -> None:
+        """The server answers."""
+        if self._told and self._since is not None:
+            logging.getLogger(__name__).warning(
+                "%s: answers again after %.0f s", self._where, time.monotonic() - self._since
+            )
+        self._since, self._told = None, False

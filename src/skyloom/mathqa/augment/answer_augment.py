@@ -7,14 +7,12 @@ Limits   Zero-shot; the paper's few-shot texts are not published. Wrong answers 
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from skyloom.core.records import Message
-from skyloom.mathqa.operators import AugmentConfig, Draft, Recorded, Slots, Stage, messages, solution
+from skyloom.mathqa.operators import ANSWER, AugmentConfig, Call, Draft, Example, Job, Program, Recorded
 from skyloom.mathqa.records import Problem
 
-VERSION: int = 1
-TEMPLATE: Path = Path(__file__).with_suffix(".toml")
+VERSION: int = 2
+CALLS: tuple[Call, ...] = (ANSWER,)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,36 +20,28 @@ class Config(AugmentConfig):
     """Settings of the calls; nothing of its own."""
 
 
-def prompt(problem: Problem, slots: Slots) -> tuple[Message, ...]:
-    """Ask for a solution of the problem."""
-    del slots  # the first stage
-    return messages(TEMPLATE, {"question": problem.question})
-
-
-def parse(reply: str, problem: Problem, slots: Slots) -> Slots:
-    """`response` and `answer`; refuses unclosed, empty, no_answer and no_working."""
-    del problem, slots
-    return solution(reply)
-
-
-STAGES: tuple[Stage, ...] = (Stage("answer", prompt, parse),)
-
-
-def build(problem: Problem, slots: Slots) -> Draft:
+def make(job: Job, config: AugmentConfig) -> Program:
     """The seed's question with the teacher's solution."""
-    return Draft(problem.question, slots["response"], slots["answer"])
+    del config
+    question: str = job.problem.question
+    solved = yield ANSWER(question=question)
+    yield Draft(question, solved["response"], solved["answer"], gold=job.problem.answer)
 
 
-EXAMPLE: tuple[Problem, tuple[Recorded, ...]] = (
-    Problem(
+_GOOD: str = "7-3=4\nThe answer is 4\n[end]"
+EXAMPLE: Example = Example(
+    problem=Problem(
         question="Solve x + 3 = 7 for x.", answer="4", solution="7-3=4\nThe answer is 4", level=1, subject="Algebra"
     ),
-    (
-        Recorded(0, "7-3=4\nThe answer is 4\n[end]", {"response": "7-3=4\nThe answer is 4", "answer": "4"}),
-        Recorded(0, "7-3=4\nThe answer is 4", "unclosed"),
-        Recorded(0, "7-3=4\nThe answ", "unclosed"),
-        Recorded(0, "7-3=4\nSo x is 4.\n[end]", "no_answer"),
-        Recorded(0, "The answer is 4\n[end]", "no_working"),
-        Recorded(0, "  ", "empty"),
+    config=Config(),
+    replies=(_GOOD,),
+    drafts=(Draft("Solve x + 3 = 7 for x.", "7-3=4\nThe answer is 4", "4", gold="4"),),
+    recorded=(
+        Recorded(ANSWER, _GOOD, {"response": "7-3=4\nThe answer is 4", "answer": "4"}),
+        Recorded(ANSWER, "7-3=4\nThe answer is 4", "unclosed"),
+        Recorded(ANSWER, "7-3=4\nThe answ", "unclosed"),
+        Recorded(ANSWER, "7-3=4\nSo x is 4.\n[end]", "no_answer"),
+        Recorded(ANSWER, "The answer is 4\n[end]", "no_working"),
+        Recorded(ANSWER, "  ", "empty"),
     ),
 )

@@ -10,25 +10,24 @@ Limits   The seed's answer holds only while the meaning does: a changed number s
 from dataclasses import dataclass
 from pathlib import Path
 
-from skyloom.core.records import Message
 from skyloom.core.text.normal import normal
 from skyloom.mathqa.operators import (
+    ANSWER,
     AugmentConfig,
+    Call,
     Draft,
+    Example,
+    Job,
+    Program,
     Recorded,
     Refused,
     Slots,
-    Stage,
     behind,
     closed,
-    messages,
-    solution,
 )
 from skyloom.mathqa.records import MARK, Problem
 
-VERSION: int = 1
-TEMPLATE: Path = Path(__file__).with_suffix(".toml")
-ANSWER_TEMPLATE: Path = Path(__file__).with_name("answer_augment.toml")
+VERSION: int = 2
 OPENING: str = "New problem:"
 
 
@@ -37,61 +36,44 @@ class Config(AugmentConfig):
     """Settings of the calls; nothing of its own."""
 
 
-def ask_rewording(problem: Problem, slots: Slots) -> tuple[Message, ...]:
-    """Ask for the problem in other words."""
-    del slots  # the first stage
-    return messages(TEMPLATE, {"question": problem.question})
-
-
-def read_rewording(reply: str, problem: Problem, slots: Slots) -> Slots:
-    """`question`; refuses unclosed, empty, no_mark, solved (the reply gives the answer away) and unchanged."""
-    del slots
+def reworded(reply: str, slots: Slots) -> Slots:
+    """`new`; refuses unclosed, empty, no_mark, solved (the reply gives the answer away) and unchanged."""
     question: str = behind(closed(reply), OPENING)
     if MARK.strip() in question:
         raise Refused("solved")
-    if normal(question) == normal(problem.question):
+    if normal(question) == normal(slots["question"]):
         raise Refused("unchanged")
-    return {"question": question}
+    return {"new": question}
 
 
-def ask_answer(problem: Problem, slots: Slots) -> tuple[Message, ...]:
-    """Ask for a solution of the new wording; the teacher does not see the old one."""
-    del problem
-    return messages(ANSWER_TEMPLATE, {"question": slots["question"]})
+REPHRASE: Call = Call("rephrase", Path(__file__).with_suffix(".toml"), ("new",), reworded)
+CALLS: tuple[Call, ...] = (REPHRASE, ANSWER)
 
 
-def read_answer(reply: str, problem: Problem, slots: Slots) -> Slots:
-    """`response` and `answer`; refuses unclosed, empty, no_answer and no_working."""
-    del problem, slots
-    return solution(reply)
+def make(job: Job, config: AugmentConfig) -> Program:
+    """The new wording with the teacher's solution of it; the teacher does not see the old one when it solves."""
+    del config
+    seed: Problem = job.problem
+    found = yield REPHRASE(question=seed.question)
+    solved = yield ANSWER(question=found["new"])
+    yield Draft(found["new"], solved["response"], solved["answer"], gold=seed.answer, meaning=seed.question)
 
 
-STAGES: tuple[Stage, ...] = (Stage("rephrase", ask_rewording, read_rewording), Stage("answer", ask_answer, read_answer))
-
-
-def build(problem: Problem, slots: Slots) -> Draft:
-    """The new wording with the teacher's solution of it."""
-    del problem
-    return Draft(slots["question"], slots["response"], slots["answer"])
-
-
-EXAMPLE: tuple[Problem, tuple[Recorded, ...]] = (
-    Problem(
-        question="Solve x + 3 = 7 for x.", answer="4", solution="7-3=4\nThe answer is 4", level=1, subject="Algebra"
+_SEED: Slots = {"question": "Solve x + 3 = 7 for x."}
+_GOOD: str = "New problem: Which number plus 3 gives 7?\n[end]"
+EXAMPLE: Example = Example(
+    problem=Problem(
+        question=_SEED["question"], answer="4", solution="7-3=4\nThe answer is 4", level=1, subject="Algebra"
     ),
-    (
-        Recorded(0, "New problem: Which number plus 3 gives 7?\n[end]", {"question": "Which number plus 3 gives 7?"}),
-        Recorded(0, "New problem: Which number plus 3 gi", "unclosed"),
-        Recorded(0, "Which number plus 3 gives 7?\n[end]", "no_mark"),
-        Recorded(0, "New problem:\n[end]", "empty"),
-        Recorded(0, "New problem: Which number plus 3 gives 7? The answer is 4\n[end]", "solved"),
-        Recorded(0, "New problem: solve x + 3 = 7 for x\n[end]", "unchanged"),
-        Recorded(
-            1,
-            "7-3=4\nThe answer is 4\n[end]",
-            {"response": "7-3=4\nThe answer is 4", "answer": "4"},
-            {"question": "Which number plus 3 gives 7?"},
-        ),
-        Recorded(1, "7-3=4\nThe answer i", "unclosed", {"question": "Which number plus 3 gives 7?"}),
+    config=Config(),
+    replies=(_GOOD, "7-3=4\nThe answer is 4\n[end]"),
+    drafts=(Draft("Which number plus 3 gives 7?", "7-3=4\nThe answer is 4", "4", gold="4", meaning=_SEED["question"]),),
+    recorded=(
+        Recorded(REPHRASE, _GOOD, {"new": "Which number plus 3 gives 7?"}, _SEED),
+        Recorded(REPHRASE, "New problem: Which number plus 3 gi", "unclosed", _SEED),
+        Recorded(REPHRASE, "Which number plus 3 gives 7?\n[end]", "no_mark", _SEED),
+        Recorded(REPHRASE, "New problem:\n[end]", "empty", _SEED),
+        Recorded(REPHRASE, "New problem: Which number plus 3 gives 7? The answer is 4\n[end]", "solved", _SEED),
+        Recorded(REPHRASE, "New problem: solve x + 3 = 7 for x\n[end]", "unchanged", _SEED),
     ),
 )

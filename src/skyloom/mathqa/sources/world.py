@@ -87,11 +87,19 @@ def truth(raw: Mapping[str, Any]) -> Mapping[str, bool | int | float | str]:
     return {"leaked": bool(raw["leaked"]), "kind": str(raw["kind"])}
 
 
-def judge_instance(question: str, answer: str, gold: str) -> Mapping[str, bool | int | float | str]:
-    """What is true of a teacher's row: the right answer, whether its answer is wrong, whether the question's meaning drifted."""
+def judge_instance(question: str, answer: str, gold: str | None) -> Mapping[str, bool | int | float | str]:
+    """What is true of a teacher's row: the question's right answer (empty: it has none), whether the row's answer is wrong, whether the
+    question's meaning drifted from what `gold` answers, unsound (either of the two), lines of working, and whether it can be read."""
     told = judge(question, answer)
-    drifted: bool = told.answer != gold
-    return {"answer": told.answer, "wrong": not told.right, "drifted": drifted, "unsound": drifted or not told.right}
+    drifted: bool = gold is not None and told.answer != gold
+    return {
+        "answer": told.answer,
+        "wrong": not told.right,
+        "drifted": drifted,
+        "unsound": drifted or not told.right,
+        "steps": told.steps,
+        "readable": told.readable,
+    }
 
 
 EXAMPLE: tuple[Mapping[str, Any], Problem] = (

@@ -17,6 +17,7 @@ from skyloom.core.errors import BadInput
 
 Number = int | Fraction
 Numbers = Mapping[str, Number]
+Evaluate = Callable[[Numbers], Number]
 
 NAME: re.Pattern[str] = re.compile(r"[a-z]+")
 
@@ -27,7 +28,7 @@ class Unsolvable(Exception):
 
 def plain(value: Number) -> Number:
     """An integer where the value is one."""
-    return value.numerator if isinstance(value, Fraction) and value.denominator == 1 else value
+    return value if isinstance(value, int) or value.denominator != 1 else value.numerator
 
 
 def show(value: Number) -> str:
@@ -38,6 +39,8 @@ def show(value: Number) -> str:
 def _divide(left: Number, right: Number) -> Number:
     if right == 0:
         raise Unsolvable("division by zero")
+    if isinstance(left, int) and isinstance(right, int) and left % right == 0:
+        return left // right
     return plain(Fraction(left) / Fraction(right))
 
 
@@ -83,22 +86,28 @@ FUNCTIONS: dict[str, Callable[..., Number]] = {
 }
 
 
-def _value(node: ast.expr, numbers: Numbers) -> Number:
+def _compiled(node: ast.expr) -> Evaluate:
+    """The formula as a function: a search for an unknown asks it for thousands of values."""
     match node:
         case ast.Constant(value=int() as value):
-            return value
-        case ast.Name(id=name) if name in numbers:
-            return numbers[name]
+            return lambda _: value
+        case ast.Name(id=name):
+            return lambda numbers: numbers[name]
         case ast.BinOp(left=left, op=operator, right=right) if type(operator) in BINARY:
-            return BINARY[type(operator)](_value(left, numbers), _value(right, numbers))
+            combine, first, second = BINARY[type(operator)], _compiled(left), _compiled(right)
+            return lambda numbers: combine(first(numbers), second(numbers))
         case ast.Compare(left=left, ops=[operator], comparators=[right]) if type(operator) in COMPARE:
-            return int(COMPARE[type(operator)](_value(left, numbers), _value(right, numbers)))
+            holds, first, second = COMPARE[type(operator)], _compiled(left), _compiled(right)
+            return lambda numbers: int(holds(first(numbers), second(numbers)))
         case ast.Call(func=ast.Name(id=name), args=args) if name in FUNCTIONS:
-            return FUNCTIONS[name](*(_value(arg, numbers) for arg in args))
+            function, parts = FUNCTIONS[name], [_compiled(arg) for arg in args]
+            return lambda numbers: function(*(part(numbers) for part in parts))
         case _:
-            raise BadInput(
-                f"formula: cannot read `{ast.unparse(node)}`: use numbers, known names, + - * / %, {', '.join(FUNCTIONS)}"
-            )
+            raise BadInput(_unreadable(ast.unparse(node)))
+
+
+def _unreadable(part: str) -> str:
+    return f"formula: cannot read `{part}`: use numbers, known names, + - * / %, {', '.join(FUNCTIONS)}"
 
 
 @dataclass(frozen=True)
@@ -108,9 +117,9 @@ class Formula:
     text: str
 
     @cached_property
-    def tree(self) -> ast.expr:
-        """The parsed formula."""
-        return ast.parse(self.text, mode="eval").body
+    def evaluate(self) -> Evaluate:
+        """The formula as a function of its numbers; raises BadInput where it holds anything but arithmetic."""
+        return _compiled(ast.parse(self.text, mode="eval").body)
 
     def value(self, numbers: Numbers) -> Number:
         """Its exact value.
@@ -118,7 +127,10 @@ class Formula:
         Raises:
             Unsolvable: where it has none.
         """
-        return _value(self.tree, numbers)
+        try:
+            return self.evaluate(numbers)
+        except KeyError as error:
+            raise BadInput(_unreadable(str(error.args[0]))) from error
 
     def filled(self, numbers: Numbers) -> str:
         """The formula with numbers for names and without blanks: `3*4`."""

@@ -13,7 +13,8 @@ import numpy as np
 from skyloom.core.errors import BadInput
 from skyloom.core.rng import stream
 from skyloom.mathqa.world.expressions import Unsolvable, show
-from skyloom.mathqa.world.grammar import Kind, Posed, draw, grammar, part, read, solve
+from skyloom.mathqa.world.grammar import Kind, Posed, draw, grammar, part
+from skyloom.mathqa.world.understanding import Found, solution, understand
 
 Part = Literal["train", "eval"]
 LEVELS: tuple[int, ...] = (1, 2, 3, 4, 5)
@@ -25,8 +26,12 @@ class Judgement(NamedTuple):
     """What the world knows of a question and an answer to it."""
 
     answer: str
-    """The right answer; empty where the text is none of the grammar's or has no solution."""
+    """The right answer; empty where the text is none of the grammar's or has no single one."""
     right: bool
+    steps: int
+    """Lines of working that the solution takes; 0 where there is none."""
+    readable: bool
+    """Is the text of the grammar? Without an answer it then asks what nobody can answer."""
 
 
 def part_of(posed: Posed) -> Part:
@@ -59,16 +64,16 @@ def _one(which: Part, kinds: Sequence[Kind], rng: np.random.Generator) -> Posed:
 
 def right_answer(question: str) -> str:
     """The right answer to a text of the grammar; empty for any other text and for problems without a solution."""
-    posed: Posed | None = read(question)
-    if posed is None:
-        return ""
-    try:
-        return show(solve(posed).answer)
-    except Unsolvable:
-        return ""
+    return judge(question, "").answer
 
 
 def judge(question: str, answer: str) -> Judgement:
-    """The right answer to a question, and whether `answer` (as the world writes numbers) is it."""
-    right: str = right_answer(question)
-    return Judgement(right, bool(right) and right == answer.strip())
+    """What is true of a question, and whether `answer` (as the world writes numbers) is the right one."""
+    found: Found | None = understand(question)
+    if found is None:
+        return Judgement("", right=False, steps=0, readable=False)
+    try:
+        lines, value = solution(found)
+    except Unsolvable:
+        return Judgement("", right=False, steps=0, readable=True)
+    return Judgement(show(value), right=show(value) == answer.strip(), steps=len(lines), readable=True)

@@ -1,7 +1,10 @@
 """The teacher client against a real server on this machine: order, faults, keys, budget, pace, memory."""
 
 import asyncio
+import http.server
 import itertools
+import json
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +19,7 @@ from skyloom.core.llm.chat import Reply, Request, TornReply, parse
 from skyloom.core.llm.pace import Pace, backoff
 from skyloom.core.llm.request_log import RequestLog
 from skyloom.core.llm.simulated import Faults, SimulatedTeacher
-from skyloom.core.llm.teacher import TeacherConfig, ask, ask_all
+from skyloom.core.llm.teacher import TeacherConfig, ask, work
 from skyloom.core.records import Message
 
 NONE = Faults()
@@ -71,7 +74,7 @@ def test_a_wrong_key_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(BadInput, match="key was turned away") as caught:
             list(ask(config, (question(str(k)) for k in range(1000))))
         assert "\n" not in str(caught.value)
-        assert server.counts["calls"] <= 8
+        assert server.counts["unauthorised"] <= 8
         monkeypatch.setenv("TEST_TEACHER_KEY", "right")
         assert texts(ask(config, [question("q")])) == ["q/0"]
         monkeypatch.delenv("TEST_TEACHER_KEY")
@@ -90,11 +93,14 @@ def test_a_wrong_path_is_bad_input() -> None:
         list(ask(TeacherConfig(url=server.url + "/nowhere"), [question("q")]))
 
 
-def test_a_dead_server_is_failed_work() -> None:
+def test_a_server_that_never_comes_back_is_failed_work_after_patience() -> None:
     with SimulatedTeacher(echo, NONE, seed=3) as server:
         url = server.url
-    with pytest.raises(FailedWork, match="gave up after 3 faults in a row, the last: connection"):
-        list(ask(TeacherConfig(url=url, retries=3), [question("q")]))
+    start = time.monotonic()
+    with pytest.raises(FailedWork, match="no reply for .* the last fault: connection") as caught:
+        list(ask(TeacherConfig(url=url, retries=1, patience_s=0.3), [question("q")]))
+    assert 0.3 <= time.monotonic() - start < 5
+    assert "\n" not in str(caught.value)
 
 
 def test_a_slow_server_is_a_timeout() -> None:
@@ -102,7 +108,95 @@ def test_a_slow_server_is_a_timeout() -> None:
         SimulatedTeacher(echo, Faults(latency_s=0.3), seed=3) as server,
         pytest.raises(FailedWork, match="timeout 0.05 s"),
     ):
-        list(ask(TeacherConfig(url=server.url, retries=2, timeout_s=0.05), [question("q")]))
+        list(ask(TeacherConfig(url=server.url, retries=1, timeout_s=0.05, patience_s=0.2), [question("q")]))
+
+
+def test_a_server_gone_for_long_is_waited_for(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "TOLD_S", 0.2)  # with the waits of this file, a second stands for ten minutes
+    requests = [question(f"q{k}") for k in range(60)]
+    with SimulatedTeacher(echo, Faults(latency_s=0.01), seed=3) as server:
+        port = int(server.url.split(":")[2].removesuffix("/v1"))
+        replies = ask(TeacherConfig(url=server.url, in_flight=8, retries=2), requests)
+        got = [next(replies) for _ in range(20)]
+
+    def come_back() -> None:
+        with SimulatedTeacher(echo, NONE, seed=3, port=port):
+            over.wait(20)
+
+    over = threading.Event()
+    timer = threading.Timer(1.0, come_back)
+    timer.start()
+    got += replies
+    over.set()
+    timer.join()
+    assert [reply.text for reply in got] == [f"q{k}/0" for k in range(60)]
+    said = [record.message for record in caplog.records if record.name == "skyloom.core.llm.pace"]
+    assert len(said) == 2  # one line when it is gone for long, one when it is back
+    assert "no reply for" in said[0]
+    assert "answers again" in said[1]
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_gateway_without_a_server_behind_it_does_not_use_up_the_retries(status: int) -> None:
+    calls = 0
+
+    class Gateway(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            nonlocal calls
+            calls += 1
+            self.rfile.read(int(self.headers["Content-Length"]))
+            body = b"{}" if calls < 6 else b'{"choices": [{"message": {"content": "there"}}]}'
+            self.send_response(status if calls < 6 else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Gateway) as gateway:
+        thread = threading.Thread(target=gateway.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{gateway.server_port}/v1"
+        try:
+            assert texts(ask(TeacherConfig(url=url, retries=2), [question("q")])) == ["there"]
+        finally:
+            gateway.shutdown()
+            thread.join()
+    assert calls == 6
+
+
+def test_internal_errors_use_up_the_retries() -> None:
+    with (
+        SimulatedTeacher(echo, Faults(error_500_rate=1.0), seed=3) as server,
+        pytest.raises(FailedWork, match="gave up after 3 faults in a row, the last: 5xx"),
+    ):
+        list(ask(TeacherConfig(url=server.url, retries=3), [question("q")]))
+
+
+def test_a_storm_of_429s_passes_and_the_pace_recovers() -> None:
+    requests = [question(f"q{k}") for k in range(400)]
+    limits: list[int] = []
+    with SimulatedTeacher(echo, Faults(rate_429=1.0, retry_after_s=0.2), seed=3) as server:
+        threading.Timer(1.5, lambda: setattr(server, "faults", Faults(latency_s=0.002))).start()
+        real = Pace.succeeded
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Pace, "succeeded", lambda self: (real(self), limits.append(self.limit))[0])
+            got = texts(ask(TeacherConfig(url=server.url, in_flight=64, retries=2), requests))
+        assert server.counts["rate_429"] > 64
+    assert got == [f"q{k}/0" for k in range(400)]
+    assert limits[0] < 40  # cut at least once
+    assert limits[-1] == 64
+
+
+def test_empty_replies_are_handed_on(tmp_path: Path) -> None:
+    with SimulatedTeacher(lambda *_: "", NONE, seed=3) as server, RequestLog(tmp_path / "log") as log:
+        assert texts(ask(TeacherConfig(url=server.url), [question("a"), question("b")], log)) == ["", ""]
+        assert len(log) == 2
 
 
 def test_a_refused_request_is_named_and_not_logged(tmp_path: Path) -> None:
@@ -160,12 +254,34 @@ def test_calls_overlap() -> None:
         assert time.monotonic() - start < 2.0  # one after the other: 25.6 s
 
 
-def test_the_async_face_gives_the_same() -> None:
-    async def run(url: str) -> list[str]:
-        return [reply.text async for reply in ask_all(TeacherConfig(url=url), [question("a"), question("b")])]
+def test_a_task_goes_on_with_its_replies_and_waits_for_no_other() -> None:
+    def talk(name: str, turns: int):
+        heard = []
+        for turn in range(turns):
+            reply = yield question(f"{name}{turn}{'after ' + heard[-1] if heard else ''}")
+            heard.append(reply.text)
+        return heard
+
+    with SimulatedTeacher(echo, Faults(latency_s=0.1), seed=3) as server:
+        start = time.monotonic()
+        config = TeacherConfig(url=server.url, in_flight=64)
+        told = list(work(config, (talk(f"t{k}-", 1 + k % 3) for k in range(60)), on_progress=None))
+        assert time.monotonic() - start < 2.0  # 120 calls one after the other: 12 s
+    assert [len(heard) for heard in told] == [1 + k % 3 for k in range(60)]
+    assert told[5] == ["t5-0/0", "t5-1after t5-0/0/0", "t5-2after t5-1after t5-0/0/0/0"]
+
+
+def test_a_logged_task_asks_nothing_and_an_edited_one_only_what_is_new(tmp_path) -> None:
+    def talk(name: str):
+        first = yield question(name)
+        return (yield question("on " + first.text)).text
 
     with SimulatedTeacher(echo, NONE, seed=3) as server:
-        assert asyncio.run(run(server.url)) == ["a/0", "b/0"]
+        config = TeacherConfig(url=server.url, in_flight=8)
+        for names, calls in ((["a", "b", "c"], 6), (["a", "b", "c"], 6), (["a", "new", "c"], 8)):
+            with RequestLog(tmp_path / "log.sqlite") as log:
+                assert list(work(config, map(talk, names), log)) == [f"on {name}/0/0" for name in names]
+            assert server.counts["calls"] == calls
 
 
 def test_pace_halves_once_a_burst_and_recovers() -> None:
@@ -227,3 +343,22 @@ def test_only_what_changes_replies_is_in_the_fingerprint() -> None:
     assert fingerprint(override(base, ["temperature=0"])) != fingerprint(base)
     with pytest.raises(BadInput, match=r"teacher\.in_flight"):
         override(base, ["in_flight=0"])
+
+
+REASONED = [
+    ({"content": "4", "reasoning_content": "two and two"}, ("4", "two and two")),
+    ({"content": "4", "reasoning": "two and two"}, ("4", "two and two")),
+    ({"content": "4", "reasoning": {"odd": 1}}, ("4", "")),
+    ({"content": "<think>\ntwo and two\n</think>\n\n4"}, ("4", "two and two")),
+    ({"content": "two and two</think>4"}, ("4", "two and two")),
+    ({"content": " <think>two and"}, ("", "two and")),
+    ({"content": "so x < y <think>no</think>"}, ("so x < y <think>no</think>", "")),
+    ({"content": "", "reasoning_content": "cut"}, ("", "cut")),
+    ({"content": None, "reasoning_content": "cut"}, ("", "cut")),
+]
+
+
+@pytest.mark.parametrize(("message", "expected"), REASONED)
+def test_reasoning_stands_apart(message: dict[str, object], expected: tuple[str, str]) -> None:
+    reply = parse(json.dumps({"choices": [{"message": message}]}).encode())
+    assert (reply.text, reply.reasoning) == expected

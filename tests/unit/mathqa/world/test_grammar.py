@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from skyloom.core.errors import BadInput
 from skyloom.core.rng import stream
 from skyloom.mathqa.world.expressions import Unsolvable
-from skyloom.mathqa.world.grammar import draw, grammar, read, reword, solve
+from skyloom.mathqa.world.grammar import answer, draw, grammar, read, reword, solve
 from skyloom.mathqa.world.problems import judge, part_of, problems, right_answer
 
 KINDS = list(grammar().kinds.values())
@@ -97,7 +98,53 @@ def test_a_slip_changes_the_answer_and_judge_sees_it():
     slipped = solve(posed, lambda step, value: value + 7 if step == 0 else value)
     assert slipped.text == "40-5=42\n42/7=6\nThe answer is 6"
     assert not judge(posed.text, "6").right
-    assert judge(posed.text, "5") == ("5", True)
+    assert judge(posed.text, "5") == ("5", True, 2, True)
+
+
+def test_a_chain_of_steps_is_solved_from_its_text():
+    text = (
+        "In the dairy of Ida in Lima the following has to be settled today. Solve 7x + 5 = 40 for x, if in the end the result is "
+        "doubled, then Kofi adds 8 to the result, then a third of the result is given away."
+    )
+    posed = read(text)
+    assert posed is not None
+    assert posed.text == text
+    assert solve(posed).text == "40-5=35\n35/7=5\n2*5=10\n10+8=18\n18/3=6\n18-6=12\nThe answer is 12"
+    assert answer(posed) == 12
+    assert posed.content == "linear:a=7,b=5,c=40>double:>plus:k=8>give_third:"
+    assert judge(text.replace("adds 8", "adds 9"), "") == ("", False, 0, True), "no third of 19 is whole"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Solve 7x + 5 = 40 for x, if in the end it rains.",
+        "Solve 7x + 5 = 40 for x, if in the end .",
+        "Solve 7x + 5 = 40 for x, then the result is doubled.",
+        ", if in the end the result is doubled?",
+        "In the dairy of Ida in Lima the following has to be settled today.",
+    ],
+)
+def test_a_broken_chain_is_not_read(text):
+    assert read(text) is None
+
+
+@pytest.mark.parametrize("kind", grammar().further, ids=lambda kind: kind.name)
+def test_every_further_step_is_drawn_and_read_back_in_each_wording(kind):
+    rng = stream(0, "test", kind.name)
+    for base in problems("train", 5, 20):
+        try:
+            longer = draw(kind, rng, onto=base)
+        except Unsolvable:
+            continue
+        for form in range(len(kind.forms)):
+            told = replace(longer, then=(reword(longer.then[0], form, 3),))
+            again = read(told.text)
+            assert again is not None, told.text
+            assert again.content == longer.content
+            assert solve(again) == solve(longer)
+            assert len(solve(again).lines) == len(solve(base).lines) + len(kind.steps)
+            assert not re.search(r"[{}]", told.text)
 
 
 def test_a_kind_without_a_possible_draw_says_so():
