@@ -72,7 +72,7 @@ def from_dict(cls: type[C], data: Mapping[str, Any], where: str = "config") -> C
 def override(config: C, settings: Sequence[str]) -> C:
     """Apply `path=value` settings in order, e.g. `train.lr=1e-3`, `curate.top_k.share=0.2`, `train.loss=focal`.
 
-    An element of a tuple of plug-ins is addressed by its name, or by its position where two share a name. Values are read
+    An element of a tuple is addressed by its plug-in's name or its own, or by its position where two share a name. Values are read
     as JSON and, failing that, as text.
     """
     data: Any = to_dict(config)
@@ -242,6 +242,12 @@ def _or_none(default: Any) -> Any:
     return None if default is MISSING else default
 
 
+def _called(item: Any) -> str:
+    """What an element of a tuple is addressed by: its plug-in's name, or its own."""
+    data = cast(dict[str, Any], item) if isinstance(item, dict) else {}
+    return str(data["plugin"]).partition("/")[2] if "plugin" in data else str(data.get("name", ""))
+
+
 def _key(node: Any, part: str, last: str | None, where: str) -> Any:
     """The key or position that one part of a dotted path means inside `node`."""
     if isinstance(node, dict):
@@ -252,7 +258,7 @@ def _key(node: Any, part: str, last: str | None, where: str) -> Any:
         items = cast(list[Any], node)
         if part.isdigit() and int(part) < len(items):
             return int(part)
-        called = [str(item["plugin"]).partition("/")[2] if isinstance(item, dict) else "" for item in items]
+        called = [_called(item) for item in items]
         hits = [k for k, name in enumerate(called) if name == part]
         if (
             len(hits) > 1 and last is not None

@@ -7,8 +7,10 @@ import pytest
 
 from skyloom.app import mathqa_work as work
 from skyloom.core import registry
+from skyloom.core.config import override
 from skyloom.core.errors import BadInput
 from skyloom.mathqa.evals import gsm8k, math, world
+from skyloom.recipes.mathqa import skywork_math
 
 GSM8K = {"question": "A?", "answer": "1\n#### 1"}
 MATH = {"problem": "P", "level": "Level 1", "type": "Algebra", "solution": "$\\boxed{1}$"}
@@ -77,6 +79,10 @@ def test_synthesis_needs_a_known_source_with_its_file_and_known_operators():
     (one,) = config.synthesize.passes
     assert [each.samples for each in one.augment] == [2] * len(registry.names("mathqa.augment"))
     assert config.collect[0].rows == 5
+    recipe = skywork_math.smoke()
+    shorter = override(recipe, ["synthesize.passes.hard.rows=7", "synthesize.passes.seed.augment.evol.rounds=4"])
+    assert [each.rows for each in shorter.synthesize.passes] == [7_200, 600, 7]
+    assert shorter.synthesize.passes[0].augment[4].rounds == 4
     assert config.synthesize.teacher.url == "http://x/v1"
 
 

@@ -60,7 +60,7 @@ SHARES: tuple[float, ...] = (0.55, 0.3, 0.08, 0.04, 0.03)
 """The smoke world leans to the easy levels: what a model of 0.15M weights can learn in a minute."""
 
 
-def families(rounds: int = 3, evol_share: float = 4.0) -> tuple[AugmentConfig, ...]:
+def _families(rounds: int = 3, evol_share: float = 4.0) -> tuple[AugmentConfig, ...]:
     """The three families by share of jobs: MetaMath's four ways 6, Evol `evol_share` of `rounds` rows each, Xwin 2.
 
     With 3 rounds and a share of 4 that is 30% of the rows by MetaMath, 60% by Evol, 10% by Xwin, if every round gives a row.
@@ -75,7 +75,7 @@ def families(rounds: int = 3, evol_share: float = 4.0) -> tuple[AugmentConfig, .
     )
 
 
-def passes(core: int, seed_jobs: int, normal_jobs: int, hard_jobs: int) -> tuple[PassConfig, ...]:
+def _passes(core: int, seed_jobs: int, normal_jobs: int, hard_jobs: int) -> tuple[PassConfig, ...]:
     """Seed problems, a core set of `core` of them, stage 1 from these, stage 2 from the hard seeds."""
     pick: tuple[AnnotatorConfig | DeciderConfig, ...] = (
         duplicates.Config(),
@@ -84,13 +84,13 @@ def passes(core: int, seed_jobs: int, normal_jobs: int, hard_jobs: int) -> tuple
         keep_core.Config(k=core),
     )
     return (
-        PassConfig(name="seed", select=PROBLEMS, augment=families(), rows=seed_jobs, train=False),
-        PassConfig(name="normal", seeds=("seed",), select=pick, augment=families(), rows=normal_jobs),
+        PassConfig(name="seed", select=PROBLEMS, augment=_families(), rows=seed_jobs, train=False),
+        PassConfig(name="normal", seeds=("seed",), select=pick, augment=_families(), rows=normal_jobs),
         PassConfig(
             name="hard",
             stage=2,
             select=(*PROBLEMS, pass_rate.Config(), hard.Config(min_level=4)),
-            augment=families(),
+            augment=_families(),
             rows=hard_jobs,
         ),
     )
@@ -107,7 +107,7 @@ def config() -> MathConfig:
             jeebench.Config(path=Path("data/JEEBench"), as_train=True),
         ),
         synthesize=SynthesizeConfig(
-            passes=passes(core=50_000, seed_jobs=120_000, normal_jobs=1_260_000, hard_jobs=240_000),
+            passes=_passes(core=50_000, seed_jobs=120_000, normal_jobs=1_260_000, hard_jobs=240_000),
             teacher=TeacherConfig(
                 url="https://api.openai.com/v1",
                 model="gpt-4-1106-preview",
@@ -163,7 +163,7 @@ def _on(model: str, lr: float) -> MathConfig:
     return replace(full, train=replace(train, backbone=backbone, optim=replace(train.optim, lr=lr)))
 
 
-def smoke_passes() -> tuple[PassConfig, ...]:
+def _smoke_passes() -> tuple[PassConfig, ...]:
     """The same three passes at laptop size; a model so small learns most from questions like those of the benchmark."""
     plain: tuple[AugmentConfig, ...] = (rephrase.Config(share=6.0), answer_augment.Config(share=6.0))
     rare: tuple[AugmentConfig, ...] = (
@@ -187,7 +187,7 @@ def smoke() -> MathConfig:
     return MathConfig(
         collect=(world_seeds.Config(rows=3_600, shares=SHARES, leak=0.03, benchmark=benchmark),),
         synthesize=SynthesizeConfig(
-            passes=smoke_passes(),
+            passes=_smoke_passes(),
             teacher=TeacherConfig(in_flight=128),
             simulated=SimulatedConfig(
                 wrong=0.15,

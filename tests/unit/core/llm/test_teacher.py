@@ -301,6 +301,24 @@ def test_pace_halves_once_a_burst_and_recovers() -> None:
     assert asyncio.run(run()) == [64, 32, 42, 64]
 
 
+def test_calls_start_in_the_order_in_which_they_queued() -> None:
+    """A call that was overtaken again and again would hold up all results behind it."""
+    started: list[int] = []
+
+    async def call(speed: Pace, number: int) -> None:
+        async with speed.slot(lambda _: True):
+            started.append(number)
+            await asyncio.sleep(0.001 * (number % 3))
+            speed.succeeded()
+
+    async def run() -> None:
+        speed = Pace(8)
+        await asyncio.gather(*(call(speed, number) for number in range(200)))
+
+    asyncio.run(run())
+    assert all(abs(place - number) <= 8 for place, number in enumerate(started))
+
+
 def test_retry_after_holds_all_calls_back() -> None:
     async def run() -> float:
         speed = Pace(2)
