@@ -151,7 +151,9 @@ class Service:
                 async with asyncio.timeout(self.config.body_s):
                     await self._fill(body, request)
             except TimeoutError:
-                raise Refused(408, f"the body did not arrive within {self.config.body_s:g} seconds", unread=True) from None
+                raise Refused(
+                    408, f"the body did not arrive within {self.config.body_s:g} seconds", unread=True
+                ) from None
             work = (prepare, self.scorer, bytes(body), self.config.max_body)
             return await asyncio.get_running_loop().run_in_executor(self._pool, *work)
         finally:
