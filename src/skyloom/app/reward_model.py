@@ -312,13 +312,21 @@ def _training(places: Sequence[str]) -> Any:  # Any: a polars frame
         (config,) = pair_sources([text], "", as_train=True, max_rows=0)
         module: Any = registry.module_of(config)  # Any: modules have no static type
         rows: list[dict[str, Any]] = []
+        unusable = 0
         for raw in module.rows(config, 0):
             try:
-                rows += [] if isinstance(raw, Reject) else [to_row(module.to_record(raw.data))]
+                if isinstance(raw, Reject):
+                    unusable += 1
+                else:
+                    rows.append(to_row(module.to_record(raw.data)))
             except BadRow:  # such a row could not be trained on either
-                continue
+                unusable += 1
         if not rows:
             raise BadInput(f"--trained-on {text}: no usable pair")
+        if unusable:
+            typer.echo(
+                f"--trained-on {text}: {len(rows):,} pairs; {unusable:,} rows are no pairs and were left out", err=True
+            )
         frames.append(pl.DataFrame(rows, infer_schema_length=None).select("prompt", "chosen", "rejected"))
     return pl.concat(frames, how="vertical_relaxed")
 

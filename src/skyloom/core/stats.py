@@ -96,23 +96,6 @@ def precision_recall(hits: int, found: int, planted: int, confidence: float = CO
     return PrecisionRecall(precision, wilson(hits, planted, confidence) if planted else None)
 
 
-def weighted_mean(values_N: ArrayLike, weight_N: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
-    """Σwv/Σw of fixed weights, with the linearised (sandwich) normal interval.
-
-    Variance Σw²(v - mean)² / (Σw)²: Cochran 1977, 6.3 (equal to the HC0 variance of a weighted least-squares mean).
-    Constant values give a width of zero: use wilson for proportions near 0 or 1. Raises BadInput for fewer than two
-    values, negative weights or weights that sum to zero.
-    """
-    value_N = _sample(values_N, "values")
-    w_N = _sample(weight_N, "weights")
-    if len(value_N) != len(w_N) or (w_N < 0).any() or w_N.sum() == 0:
-        raise BadInput("a weighted mean needs one weight >= 0 for each value, and not all of them zero")
-    mean = float(w_N @ value_N / w_N.sum())
-    error = math.sqrt(float(((w_N * (value_N - mean)) ** 2).sum())) / float(w_N.sum())
-    half = _normal_z(confidence) * error
-    return Interval(mean, mean - half, mean + half, len(value_N), "weighted mean, linearised normal")
-
-
 def bootstrap(
     values_N: ArrayLike,
     rng: np.random.Generator,

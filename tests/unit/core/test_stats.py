@@ -68,17 +68,6 @@ def test_precision_recall_names_both_denominators():
         stats.precision_recall(11, 10, 20)
 
 
-def test_weighted_mean_equals_least_squares_sandwich():
-    values, weights = rng(1).normal(3, 2, 40), rng(2).uniform(0.1, 5, 40)
-    fit = sm.WLS(values, np.ones(40), weights=weights).fit(cov_type="HC0")
-    ours = stats.weighted_mean(values, weights)
-    assert ours.value == pytest.approx(fit.params[0])
-    assert (ours.low, ours.high) == pytest.approx(tuple(fit.conf_int()[0]))
-    for bad in ([1.0] * 39, -weights, np.zeros(40)):
-        with pytest.raises(BadInput, match="weight"):
-            stats.weighted_mean(values, bad)
-
-
 @pytest.mark.parametrize("n", [7, 60, 301])
 def test_bootstrap_equals_scipy_draw_for_draw(n, monkeypatch):
     monkeypatch.setattr(stats, "CHUNK", 10_000)  # several chunks: the stream of draws must not depend on them

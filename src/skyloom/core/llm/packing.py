@@ -143,14 +143,6 @@ def pad(
     return Padded(ids_BT, mask_BT, torch.where(learn_BT, ids_BT, IGNORED))
 
 
-def last_token_index(mask_BT: Bool[Tensor, "B T"]) -> Int[Tensor, " B"]:
-    """Column of each row's last real token, from the mask alone: the pad id may be a real token (pad = eos).
-
-    Every row needs one real token at least; a row without any gives T - 1.
-    """
-    return mask_BT.shape[1] - 1 - mask_BT.flip(1).to(torch.uint8).argmax(dim=1)
-
-
 def position_ids(mask_BT: Bool[Tensor, "B T"]) -> Int[Tensor, "B T"]:
     """Position of each real token in its row, from 0; padding gets 0."""
     return (mask_BT.long().cumsum(dim=1) - 1).clamp_min(0)

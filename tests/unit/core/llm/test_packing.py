@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from skyloom.core.errors import BadInput
-from skyloom.core.llm.packing import last_token_index, pad, plan_batches, plan_sorted, plan_steps, position_ids
+from skyloom.core.llm.packing import pad, plan_batches, plan_sorted, plan_steps, position_ids
 
 
 def test_padding_on_the_right_and_on_the_left():
@@ -17,13 +17,6 @@ def test_padding_on_the_right_and_on_the_left():
 
 def test_labels_are_learnt_where_flagged():
     assert pad([[5, 6], [8]], 0, learn=[[False, True], [False]]).labels_BT.tolist() == [[-100, 6], [-100, -100]]
-
-
-def test_the_last_token_comes_from_the_mask_even_where_pad_is_a_real_token():
-    end = 2  # pad = end token: the last real token of each row has the pad's id
-    padded = pad([[4, 4, end], [4, end], [end]], end)
-    assert last_token_index(padded.mask_BT).tolist() == [2, 1, 0]
-    assert last_token_index(pad([[4, end], [end]], end, side="left").mask_BT).tolist() == [1, 1]
 
 
 def test_flags_of_another_length_and_empty_rows_are_refused():

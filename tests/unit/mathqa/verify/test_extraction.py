@@ -82,7 +82,7 @@ def test_bare_answers_stand_for_themselves() -> None:
 
 
 def test_floods_of_marks_cost_little() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     for flood in (
         "\\boxed{" * 50_000,
         "The answer is " * 50_000,
@@ -91,4 +91,4 @@ def test_floods_of_marks_cost_little() -> None:
         "{" * 300_000,
     ):
         extract(flood)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
