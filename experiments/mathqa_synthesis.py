@@ -78,7 +78,7 @@ class Size(NamedTuple):
     epochs: int
 
 
-FULL, QUICK = Size(800, 2_400, 1_500, 4), Size(80, 120, 60, 1)
+FULL, QUICK = Size(2_400, 2_400, 1_500, 8), Size(80, 120, 60, 1)
 
 
 def seeds_of(out: Path, size: Size, seed: int) -> Path:

@@ -8,6 +8,7 @@ strategy) or let it end the job; either way it is counted by operator and call. 
 Flow     collect -> [synthesize] -> curate -> train -> evaluate -> report
 """
 
+import re
 import tomllib
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
@@ -20,9 +21,14 @@ import numpy as np
 from skyloom.core.config import PluginConfig
 from skyloom.core.records import Message
 from skyloom.mathqa.records import MARK, Problem
+from skyloom.mathqa.verify.extraction import last_boxed
 
 END: str = "[end]"
 """Closing mark that every prompt asks for: a reply without it is not whole."""
+ANSWER_LINE: re.Pattern[str] = re.compile(
+    r"(?P<before>.*?)(?:\b(?:[Tt]herefore|[Ss]o|[Tt]hus|[Hh]ence),? )?\*{0,2}[Tt]he (?:final )?answer is:?(?P<answer>.*)"
+)
+"""A closing line that tells the answer, whatever a model wraps it in."""
 Slots = Mapping[str, str]
 Parse = Callable[[str, Slots], Slots]
 
@@ -196,14 +202,23 @@ def behind(text: str, mark: str) -> str:
 
 
 def solution(reply: str, slots: Slots) -> Slots:
-    """`response` and `answer` of a worked solution whose last line is `The answer is N`; refuses unclosed, empty, no_answer and
-    no_working."""
+    """`response` and `answer` of a worked solution; refuses unclosed, empty, no_answer and no_working.
+
+    The answer stands in the last line, behind `the answer is` or in a box; the response ends with a line of its own for it.
+    """
     del slots
     text: str = closed(reply)
     working, _, last = text.rpartition("\n")
-    if not last.startswith(MARK):
-        raise Refused("no_answer")
-    answer: str = last[len(MARK) :].strip().removesuffix(".").strip()
+    told: re.Match[str] | None = ANSWER_LINE.match(last)
+    if told is None:
+        working, answer = text, last_boxed(last) or ""
+    else:
+        working, answer = (
+            f"{working}\n{told['before']}".strip() if told["before"].strip(" *,:") else working,
+            told["answer"],
+        )
+    boxed: str | None = last_boxed(answer)
+    answer = (answer if boxed is None else boxed).strip(" *").removesuffix(".").strip(" *")
     if not answer:
         raise Refused("no_answer")
     if not working.strip():

@@ -35,3 +35,21 @@ def test_what_stands_after_the_closing_mark_is_ignored():
     assert closed("text [end] Shall I go on?") == "text"
     assert solution("1+1=2\nThe answer is 2.\n[end]\nProblem: more", {})["response"] == "1+1=2\nThe answer is 2"
     assert behind("So: New problem: x", "New problem:") == "x"
+
+
+@pytest.mark.parametrize(
+    ("last", "answer"),
+    [
+        ("The answer is 4", "4"),
+        ("The answer is \\(\\boxed{15}\\)", "15"),
+        ("Therefore, the answer is **$\\frac{1}{2}$**.", "$\\frac{1}{2}$"),
+        ("**The final answer is: 7**", "7"),
+        ("So we get \\[ \\boxed{x^{2}+1} \\]", "x^{2}+1"),
+        ("The answer is 3.5.", "3.5"),
+    ],
+)
+def test_the_answer_is_read_from_what_models_write(last, answer):
+    got = solution(f"We add.\n{last} [end]", {})
+    assert got["answer"] == answer
+    assert got["response"].startswith("We add.")
+    assert got["response"].endswith(f"\nThe answer is {answer}")

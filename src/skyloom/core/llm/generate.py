@@ -1,7 +1,7 @@
 """Replies from a causal model: batched, greedy or sampled, the same for a row in whatever batch it stands.
 
 Formula  greedy: argmax of the logits; else the inverse CDF of softmax(logits / temperature), likeliest tokens first and cut at
-         top_p, at u[row, t], where u[row] comes from the stream (seed, row): batching and other rows change nothing
+         top_p, at u[row, t], where u[row] comes from the stream (seed, row or the row's name): batching and other rows change nothing
 Why own  transformers' `model.generate` draws from the global generator, so a row's sample depends on its batch, and computes
          finished rows to the end. On `tiny` the two are equally fast where no row finishes early.
 Source   nucleus sampling: Holtzman et al. 2020
@@ -10,7 +10,7 @@ Run      skyloom run RECIPE
 Shapes   B rows of a batch, T tokens of the longest prompt, V vocabulary
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -59,14 +59,31 @@ def generate(
 
     Raises BadInput when a prompt is empty, or alone is above `batch_tokens` with its reply.
     """
-    replies: dict[int, Reply] = {}
+    replies = dict(generate_each(model, tokenizer, prompts, config, seed=seed, label=label))
+    return [replies[row] for row in range(len(prompts))]
+
+
+def generate_each(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[int]],
+    config: GenerateConfig,
+    *,
+    seed: int = 0,
+    names: Sequence[str | int] | None = None,
+    label: str = "generating",
+) -> Iterator[tuple[int, Reply]]:
+    """As `generate`, but each reply with its prompt's number as soon as its batch is done, the longest prompts first.
+
+    `names` stand for the prompts in their streams of draws, so that a sample depends on its name alone; None: their numbers.
+    """
     with progress.bar(label, len(prompts)) as shown:
         for rows in _batches([len(prompt) for prompt in prompts], config):
-            uniform_BT = torch.stack([_uniforms(seed, row, config) for row in rows])
-            written = _write(model, tokenizer, [prompts[row] for row in rows], config, uniform_BT)
-            replies.update(zip(rows, written, strict=True))
+            uniform_BT = torch.stack([_uniforms(seed, names[row] if names else row, config) for row in rows])
+            yield from zip(
+                rows, _write(model, tokenizer, [prompts[row] for row in rows], config, uniform_BT), strict=True
+            )
             shown.advance(len(rows))
-    return [replies[row] for row in range(len(prompts))]
 
 
 def _batches(lengths: Sequence[int], config: GenerateConfig) -> list[list[int]]:
@@ -84,8 +101,8 @@ def _batches(lengths: Sequence[int], config: GenerateConfig) -> list[list[int]]:
     return batches
 
 
-def _uniforms(seed: int, row: int, config: GenerateConfig) -> Float[Tensor, " T"]:
-    return torch.from_numpy(stream(seed, "generate", row).random(config.max_new_tokens))
+def _uniforms(seed: int, name: str | int, config: GenerateConfig) -> Float[Tensor, " T"]:
+    return torch.from_numpy(stream(seed, "generate", name).random(config.max_new_tokens))
 
 
 @dataclass(slots=True)

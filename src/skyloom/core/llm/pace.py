@@ -63,9 +63,7 @@ class Pace:
             while not (self._flying < self.limit and admit(self._flying)):
                 place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 line_up(place)
-                line_up = (
-                    self._waiting.appendleft
-                )  # woken for nothing: keep the turn, or old calls starve and hold up the order
+                line_up = self._waiting.appendleft  # woken in vain: keep the turn, or old calls starve
                 await place
         except SkyloomError:
             self._wake(len(self._waiting))  # what this one was refused for holds for all that wait

@@ -183,7 +183,11 @@ class SimulatedTeacher:
         if fault in ("drop_rate", "torn_rate"):
             return 0, b""
         status = {"rate_429": 429, "error_500_rate": 500}.get(fault, 200)
-        return status, _problem(status, fault) if fault else self._answer(asked)
+        try:
+            return status, _problem(status, fault) if fault else self._answer(asked)
+        except Exception:
+            logging.getLogger(__name__).exception("the responder failed")
+            return 500, _problem(500, "the responder failed")
 
     def _fault(self, asked: "_Asked") -> str:
         """The fault that strikes this attempt, or nothing."""
