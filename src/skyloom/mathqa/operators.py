@@ -25,6 +25,7 @@ from skyloom.mathqa.verify.extraction import last_boxed
 
 END: str = "[end]"
 """Closing mark that every prompt asks for: a reply without it is not whole."""
+CLOSING: re.Pattern[str] = re.compile(r"[`*]*\[end\]", re.IGNORECASE)
 ANSWER_LINE: re.Pattern[str] = re.compile(
     r"(?P<before>.*?)(?:\b(?:[Tt]herefore|[Ss]o|[Tt]hus|[Hh]ence),? )?\*{0,2}[Tt]he (?:final )?answer is:?(?P<answer>.*)"
 )
@@ -152,26 +153,29 @@ def _template(file: Path) -> Mapping[str, Any]:  # Any: TOML
 
 
 def messages(file: Path, table: str, slots: Slots) -> tuple[Message, ...]:
-    """The messages of one table of a template file (`system`, `user`, and `shots`: earlier turns {user, assistant}, sent as they are)
-    with `{slot}` filled in; text in slots is never expanded again. Raises KeyError for a slot that the prompt does not have."""
+    """The messages of one table of a template file: `system`; `shots`, worked examples that give every slot and the `reply`; `user`.
+
+    `{slot}` is filled in; text in slots is never expanded again. Raises KeyError for a slot that the prompt does not have.
+    """
     template: Mapping[str, Any] = _template(file)[table]
     user: str = template["user"].strip()
     for part in slots:
         if f"{{{part}}}" not in user:
             raise KeyError(f"{file.name}: {table}: no slot {part}")
-    before: str = user
+    told = [Message(role="system", content=template["system"].strip())]
+    for shot in template.get("shots", ()):
+        told.append(Message(role="user", content=_filled(user, {part: shot[part].strip() for part in slots})))
+        told.append(Message(role="assistant", content=shot["reply"].strip()))
+    return (*told, Message(role="user", content=_filled(user, slots)))
+
+
+def _filled(text: str, slots: Slots) -> str:
     pieces: list[str] = []
-    while (hit := _next_slot(before, slots)) is not None:
+    while (hit := _next_slot(text, slots)) is not None:
         name, place = hit
-        pieces += [before[:place], slots[name]]
-        before = before[place + len(name) + 2 :]
-    shots = [
-        Message(role=role, content=shot[role].strip())
-        for shot in template.get("shots", ())
-        for role in ("user", "assistant")
-    ]
-    system = Message(role="system", content=template["system"].strip())
-    return (system, *shots, Message(role="user", content="".join([*pieces, before])))
+        pieces += [text[:place], slots[name]]
+        text = text[place + len(name) + 2 :]
+    return "".join([*pieces, text])
 
 
 def _next_slot(text: str, slots: Slots) -> tuple[str, int] | None:
@@ -183,8 +187,8 @@ def closed(reply: str) -> str:
     """The reply up to its closing mark, stripped; refuses a reply that is empty or lacks the mark (cut, or declined)."""
     if not reply.strip():
         raise Refused("empty")
-    text, mark, _ = reply.partition(END)
-    if not mark:
+    text, *after = CLOSING.split(reply, maxsplit=1)
+    if not after:
         raise Refused("unclosed")
     if not text.strip():
         raise Refused("empty")

@@ -9,14 +9,14 @@ from skyloom.mathqa.operators import Refused, behind, closed, messages, solution
 
 def test_text_in_a_slot_is_not_expanded_again(tmp_path: Path):
     file = tmp_path / "t.toml"
-    shot = 'shots = [{ user = "1 + 1? {a}", assistant = "2" }]'
+    shot = 'shots = [{ a = "1{b}", b = "2", reply = "3" }]'
     file.write_text(f'[ask]\nsystem = "S"\nuser = "{{a}} and {{b}} and {{a}}"\n{shot}\n')
     system, *shots, user = messages(file, "ask", {"a": "{b}", "b": "{a} {{x}}"})
     assert user.content == "{b} and {a} {{x}} and {b}"
     assert [(each.role, each.content) for each in (system, *shots)] == [
         ("system", "S"),
-        ("user", "1 + 1? {a}"),
-        ("assistant", "2"),
+        ("user", "1{b} and 2 and 1{b}"),
+        ("assistant", "3"),
     ]
     with pytest.raises(KeyError, match="ask: no slot c"):
         messages(file, "ask", {"c": "1"})

@@ -101,7 +101,7 @@ def evolved(reply: str, slots: Slots, *, strategy: Strategy, limits: Limits) -> 
 
 @lru_cache(maxsize=8)
 def _instructions(strategy: Strategy) -> str:
-    return messages(TEMPLATE, strategy, {})[-1].content
+    return "\n".join(each.content for each in messages(TEMPLATE, strategy, {}))
 
 
 @lru_cache(maxsize=256)
