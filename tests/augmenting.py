@@ -40,7 +40,7 @@ def play(
                 continue
             played.asked.append(step)
             try:
-                slots = step.call.parse(reply(step.messages, sample + (step.draw << 20)), step.slots)
+                slots = step.call.parse(reply(step.messages, sample + (step.draw << 16)), step.slots)
             except Refused as error:
                 told = error
                 played.refused.append((step.call.name, error.reason))

@@ -21,6 +21,9 @@ SETTINGS = [
     "train.epochs=1",
     "train.valid_share=0.1",
     "evaluate.generate.max_new_tokens=24",
+    "synthesize.passes.seed.rows=260",
+    "synthesize.passes.normal.rows=60",
+    "synthesize.passes.hard.rows=40",
     "synthesize.simulated.faults.rate_429=0.0",
 ]
 
@@ -42,7 +45,8 @@ def done(tmp_path_factory):
 
 def test_the_loop_runs_and_repeats_to_the_byte(done, tmp_path):
     out, evaluation = done
-    assert set(output_digests(out)) == {"collect", "benchmarks", "synthesize", "curate", "train", "evaluate"}
+    passes = {f"{what}-{each}" for what in ("select", "synthesize") for each in ("seed", "normal", "hard")}
+    assert set(output_digests(out)) == {"collect", "benchmarks", *passes, "curate", "train", "evaluate"}
     assert evaluation.headline.n <= 40
     assert run(tmp_path, toy()) == evaluation
     assert output_digests(tmp_path) == output_digests(out)
@@ -53,7 +57,9 @@ def test_planted_defects_are_found(done):
     assert told["leaked"]["planted"] > 5
     assert told["leaked"]["hits"] == told["leaked"]["planted"] == told["leaked"]["found"]
     assert told["unsound"]["planted"] > 10
-    assert told["unsound"]["hits"] >= 0.95 * told["unsound"]["planted"]
+    assert told["unsound"]["hits"] >= 0.85 * told["unsound"]["planted"], (
+        "all but wrong answers to new questions, which have no gold"
+    )
     assert told["unsound"]["found"] == told["unsound"]["hits"], "a sound row was called wrong"
     kept = read_kept(done[0] / "curate")
     questions = {item.question for item in world.items(world.Config(rows=40, shares=smoke().collect[0].shares))}
@@ -62,7 +68,7 @@ def test_planted_defects_are_found(done):
 
 def test_a_row_tells_its_trail_and_a_seed_takes_its_rows_along(done):
     out, _ = done
-    row = read_kept(out / "curate")["row"][0]
+    row = read_kept(out / "curate").filter(made_in="hard")["row"][0]
     trail = why(out, str(row))
     assert trail.kept
     assert [ruling.decider for ruling in trail.rulings] == ["contamination", "wrong_answer", "too_long", "duplicates"]

@@ -18,7 +18,7 @@ def problems(real_data, name):
         "gsm8k": (gsm8k, "math/gsm8k/train.jsonl"),
         "MATH": (math_hendrycks, "math/MATH/train.jsonl"),
     }[name]
-    for line in (real_data / path).read_text(encoding="utf-8").splitlines():
+    for line in (real_data / path).read_text(encoding="utf-8").splitlines()[::4]:  # a quarter, for the sake of time
         try:
             yield module.to_record(json.loads(line))
         except BadRow:

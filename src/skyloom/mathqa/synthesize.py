@@ -42,14 +42,16 @@ from skyloom.core.llm.request_log import RequestLog
 from skyloom.core.llm.teacher import Task, TeacherConfig, sampling_of, work
 from skyloom.core.progress import bar
 from skyloom.core.records import Reject, from_row
-from skyloom.core.rng import stream
+from skyloom.core.rng import derive, stream
 from skyloom.mathqa.operators import Asked, AugmentConfig, Draft, Job, Refused, Slots
 from skyloom.mathqa.records import Instance, Problem
 from skyloom.mathqa.settings import PassConfig, jobs_of
 
 LOG: str = ".requests.sqlite"
-DRAWS: int = 1 << 20
+DRAWS: int = 1 << 16
 """Sample numbers between two draws of one prompt in a job: jobs of one problem have fewer."""
+PASSES: int = 1 << 24
+"""Sample numbers between two passes, which may ask the same prompt; up to 128 of them, so that a number has 31 bits."""
 Judge = Callable[[str, str, str | None], Mapping[str, bool | int | float | str]]
 """(question, answer, gold) -> what a world knows of a row; apart from the rows, for truth alone."""
 
@@ -178,6 +180,7 @@ class _Desk:
         if not seeds:
             raise BadInput("synthesize: no seeds; the selection kept none")
         self.jobs: list[int] = jobs_of(plan.config, seeds)
+        self._offset: int = first_sample(plan.config.name)
         self._seeds = seeds
         self.tallies: list[Tally] = [Tally() for _ in self.labels]
         self._writers: dict[tuple[int, int], RowWriter] = {}
@@ -197,9 +200,9 @@ class _Desk:
     def _task(self, k: int, config: AugmentConfig, part: int, seed: Seed, sample: int) -> Task[Made]:
         module: ModuleType = registry.module_of(config)
         name: str = registry.plugin_of(config).name
-        draws = stream(self.plan.seed, "augment", name, seed.problem.question, sample)
+        draws = stream(self.plan.seed, "augment", self.plan.config.name, name, seed.problem.question, sample)
         program = module.make(Job(seed.problem, sample, draws), config)
-        trail = _Trail(self._sampling)
+        trail = _Trail(self._sampling, self._offset + sample)
         send: Callable[[], Asked | Draft] = lambda: next(program)  # noqa: E731 - what the program hears next
         while True:
             try:
@@ -213,7 +216,7 @@ class _Desk:
                 trail.drafted(step)
                 send = _sender(program, {})
                 continue
-            reply = yield trail.request(step, sample)
+            reply = yield trail.request(step)
             try:
                 send = _sender(program, trail.read(step, reply))
             except Refused as error:
@@ -313,8 +316,8 @@ class _Desk:
 class _Trail:
     """What happens in one job: drafts with what each took, refusals, replies."""
 
-    def __init__(self, sampling: Sampling) -> None:
-        self._sampling = sampling
+    def __init__(self, sampling: Sampling, sample: int) -> None:
+        self._sampling, self._sample = sampling, sample
         self.drafts: list[tuple[Draft, Spent]] = []
         self.refused: list[tuple[str, str]] = []
         self.replies: list[tuple[bytes, Reply]] = []
@@ -323,9 +326,9 @@ class _Trail:
         self._prompts: list[str] = []
         self._since = 0
 
-    def request(self, asked: Asked, sample: int) -> Request:
+    def request(self, asked: Asked) -> Request:
         """The call as it is sent."""
-        request = Request(messages=asked.messages, sample=sample + DRAWS * asked.draw)
+        request = Request(messages=asked.messages, sample=self._sample + DRAWS * asked.draw)
         self._last = asked.call.name
         self._prompts += [f"{message.role}\x1f{message.content}" for message in request.messages]
         self._key = request_key(request, self._sampling)
@@ -368,6 +371,11 @@ def _sender(program: Generator[Any, Slots, None], slots: Slots) -> Callable[[], 
 
 def _thrower(program: Generator[Any, Slots, None], error: Refused) -> Callable[[], Asked | Draft]:
     return lambda: program.throw(error)
+
+
+def first_sample(name: str) -> int:
+    """The first sample number of a pass: 0 for the one without a name, else drawn from the name, so that no pass moves another's."""
+    return PASSES * (1 + derive(0, "pass", name) % 127) if name else 0
 
 
 def labels_of(config: PassConfig) -> list[str]:

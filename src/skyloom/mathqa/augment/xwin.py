@@ -82,7 +82,7 @@ def created(reply: str, slots: Slots, *, limits: Limits) -> Slots:
 
 @lru_cache(maxsize=1)
 def _instructions() -> str:
-    return messages(TEMPLATE, "xwin", {})[-1].content
+    return "\n".join(each.content for each in messages(TEMPLATE, "xwin", {}))
 
 
 @lru_cache(maxsize=64)
