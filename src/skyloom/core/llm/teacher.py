@@ -81,9 +81,9 @@ class TeacherConfig(Config):
     """batch: seconds between two looks at a batch."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """local: type of the weights in memory."""
-    price_in: float = field(default=0.0, metadata=NOT_KEYED)
-    """Money per million prompt tokens."""
-    price_out: float = field(default=0.0, metadata=NOT_KEYED)
+    price_in: float = 0.0
+    """Money per million prompt tokens. Rows carry their cost: other prices make them anew, from the log."""
+    price_out: float = 0.0
     """Money per million completion tokens."""
     budget: float | None = field(default=None, metadata=NOT_KEYED)
     """Money that the replies may cost, in the currency of the prices; None: no limit."""
