@@ -8,10 +8,11 @@ Run      async with Pace(512).slot(lambda flying: True): ...
 """
 
 import asyncio
+import heapq
+import itertools
 import logging
 import math
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
@@ -35,7 +36,8 @@ class Pace:
         self._flying = 0
         self._not_before = 0.0
         self._last_cut = float("-inf")
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._tickets = itertools.count()
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []  # a heap by ticket
 
     @property
     def limit(self) -> int:
@@ -58,12 +60,11 @@ class Pace:
             self._wake(2)  # for the place given back, and for the one that a success may have added
 
     async def _enter(self, admit: Callable[[int], bool]) -> None:
-        line_up = self._waiting.append
+        ticket = next(self._tickets)
         try:
             while not (self._flying < self.limit and admit(self._flying)):
                 place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                line_up(place)
-                line_up = self._waiting.appendleft  # woken in vain: keep the turn, or old calls starve
+                heapq.heappush(self._waiting, (ticket, place))  # woken in vain: keep the turn, or old calls starve
                 await place
         except SkyloomError:
             self._wake(len(self._waiting))  # what this one was refused for holds for all that wait
@@ -72,7 +73,7 @@ class Pace:
 
     def _wake(self, count: int) -> None:
         while count and self._waiting:
-            place = self._waiting.popleft()
+            _, place = heapq.heappop(self._waiting)
             if not place.done():  # done: the call behind it was cancelled
                 place.set_result(None)
                 count -= 1

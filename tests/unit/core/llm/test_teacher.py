@@ -353,12 +353,11 @@ def test_odd_bodies_that_are_one() -> None:
     assert parse(b'{"choices": [{"message": {"content": null}, "finish_reason": "content_filter"}]}').text == ""
 
 
-def test_only_what_changes_replies_is_in_the_fingerprint() -> None:
+def test_only_what_changes_rows_is_in_the_fingerprint() -> None:
     base = TeacherConfig()
-    assert fingerprint(override(base, ["url=http://h/v1", "in_flight=7", "price_in=3", "budget=1"])) == fingerprint(
-        base
-    )
-    assert fingerprint(override(base, ["temperature=0"])) != fingerprint(base)
+    assert fingerprint(override(base, ["url=http://h/v1", "in_flight=7", "budget=1"])) == fingerprint(base)
+    for changed in ("temperature=0", "price_in=3"):  # a row carries its cost
+        assert fingerprint(override(base, [changed])) != fingerprint(base)
     with pytest.raises(BadInput, match=r"teacher\.in_flight"):
         override(base, ["in_flight=0"])
 
