@@ -60,17 +60,14 @@ SHARES: tuple[float, ...] = (0.55, 0.3, 0.08, 0.04, 0.03)
 """The smoke world leans to the easy levels: what a model of 0.15M weights can learn in a minute."""
 
 
-def _families(rounds: int = 3, evol_share: float = 4.0) -> tuple[AugmentConfig, ...]:
-    """The three families by share of jobs: MetaMath's four ways 6, Evol `evol_share` of `rounds` rows each, Xwin 2.
-
-    With 3 rounds and a share of 4 that is 30% of the rows by MetaMath, 60% by Evol, 10% by Xwin, if every round gives a row.
-    """
+def _families() -> tuple[AugmentConfig, ...]:
+    """The three families: 30% of the rows by MetaMath's four ways, 60% by Evol, 10% by Xwin, if every round gives a row."""
     return (
         answer_augment.Config(share=1.5),
         rephrase.Config(share=1.5),
         fobar.Config(share=1.5),
         self_verification.Config(share=1.5),
-        evol.Config(share=evol_share, rounds=rounds),
+        evol.Config(share=4.0, rounds=3),
         xwin.Config(share=2.0),
     )
 
