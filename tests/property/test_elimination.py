@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from skyloom.core import registry
 from skyloom.core.rng import stream
 from skyloom.mathqa.augment import evol, xwin
-from skyloom.mathqa.elimination import DEFAULT, Limits, broken_latex, fault, questions
+from skyloom.mathqa.elimination import DEFAULT, Limits, fault, questions
+from skyloom.mathqa.kinds import unbalanced
 from skyloom.mathqa.operators import messages
 from skyloom.mathqa.world.grammar import draw, grammar
 
@@ -100,10 +101,10 @@ def wrapped(parts):
     )
 )
 def test_nested_latex_is_whole_and_broken_without_one_brace(text):
-    assert not broken_latex(text)
+    assert unbalanced(text) is None
     braces = [m.start(1) for m in re.finditer(r"(?<!\\)(?:\\\\)*([{}])", text)]
     for at in braces:
-        assert broken_latex(text[:at] + text[at + 1 :])
+        assert unbalanced(text[:at] + text[at + 1 :]) is not None
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_nested_latex_is_whole_and_broken_without_one_brace(text):
     ],
 )
 def test_what_latex_has_to_pair(text, broken):
-    assert broken_latex(text) == broken
+    assert (unbalanced(text) is not None) == broken
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from functools import lru_cache
 
 from skyloom.core.config import Config
 from skyloom.core.text.normal import MASK, SPELLED, words
+from skyloom.mathqa.kinds import unbalanced
 from skyloom.mathqa.operators import Refused, behind, closed
 
 
@@ -86,12 +87,6 @@ _SECOND = re.compile(
     r"(?:how (?:many|much|long|far|old|often)|what (?:is|are|was|were|will))\b",
     re.I,
 )
-_ENVIRONMENT = re.compile(r"\\(begin|end)\s*\{([^{}]*)\}")
-_PAIRS: tuple[tuple[str, str], ...] = (
-    (r"\\left(?![A-Za-z])", r"\\right(?![A-Za-z])"),
-    (r"(?<!\\)\\\(", r"(?<!\\)\\\)"),
-    (r"(?<!\\)\\\[", r"(?<!\\)\\\]"),
-)
 
 
 def fault(new: str, parent: str, prompt: str = "", limits: Limits = DEFAULT) -> str | None:
@@ -110,7 +105,7 @@ def fault(new: str, parent: str, prompt: str = "", limits: Limits = DEFAULT) -> 
         ("no_gain", not added or _masked(said) == _masked(had)),
         ("near_parent", added.total() < limits.gain and _numbers(said) == _numbers(had)),
         ("too_long", len(said) > limits.growth * len(had) + limits.slack),
-        ("broken_latex", broken_latex(new)),
+        ("broken_latex", unbalanced(new) is not None),
     )
     return next((reason for reason, holds in checks if holds), None)
 
@@ -150,24 +145,6 @@ def questions(text: str) -> int:
         each.rstrip("\"'’”)* ").endswith(("?", "？")) or _COMMAND.match(each) is not None for each in sentences
     )
     return asking + len(_SECOND.findall(text))
-
-
-def broken_latex(text: str) -> bool:
-    """Braces, environments, left/right or math delimiters that do not pair. Single dollars count only beside a LaTeX command: else they
-    may be money."""
-    depth = 0
-    for brace in re.findall(r"(?<!\\)(?:\\\\)*([{}])", text):
-        depth += 1 if brace == "{" else -1
-        if depth < 0:
-            return True
-    stack: list[str] = []
-    for side, name in _ENVIRONMENT.findall(text):
-        if side == "begin":
-            stack.append(name)
-        elif not stack or stack.pop() != name:
-            return True
-    lone = len(re.findall(r"(?<!\\)\$", text)) % 2 and re.search(r"\\[A-Za-z]", text)
-    return bool(depth or stack or lone or any(len(re.findall(a, text)) != len(re.findall(b, text)) for a, b in _PAIRS))
 
 
 def _beyond(pattern: re.Pattern[str], new: str, parent: str) -> bool:

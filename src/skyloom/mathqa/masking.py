@@ -224,6 +224,13 @@ def states(text: str, answer: str) -> bool:
     return abs(value) in _stated(text)
 
 
+def loses(text: str, question: str) -> bool:
+    """Does the text lack a number that the question gives, in any spelling? 0 to 3 are not missed: they go into words and into
+    what is listed ("twice", "a pair", "both trains")."""
+    given: set[Fraction] = {abs(Fraction(number.value)) for number in numbers(question)}
+    return not given - {Fraction(small) for small in range(4)} <= _stated(text)
+
+
 def uses(text: str, unknown: str) -> bool:
     """Does the letter stand in the text as a symbol?"""
     return re.search(rf"(?<![A-Za-z\\]){unknown}(?![A-Za-z]{{2}})", text) is not None

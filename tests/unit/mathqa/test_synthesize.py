@@ -56,7 +56,7 @@ def test_rows_carry_lineage_votes_and_truth(seeds, calm):
     assert [report.label for report in reports] == ["rephrase", "answer_augment"]
     assert [report.rows + report.rejected for report in reports] == [80, 40]
     assert all(report.rejected > 0 for report in reports)
-    assert set(reports[0].reject_reasons) <= {"rephrase: unclosed", "answer: unclosed"}
+    assert set(reports[0].reject_reasons) <= {"rephrase: unclosed", "rephrase: lost_numbers", "answer: unclosed"}
     rows = pl.concat([pl.read_parquet(part) for part in row_parts([out])])
     edges, truth = read_edges([out]), read_truth([out])
     assert truth is not None

@@ -111,13 +111,13 @@ class RequestLog:
             added = self._database.execute("INSERT OR IGNORE INTO replies VALUES (?, ?)", (key, encode(key, reply)))
         return reply if added.rowcount else self.get(key) or reply
 
-    def first_use(self, key: bytes, purpose: str = "account") -> bool:
+    def first_use(self, key: bytes, purpose: str) -> bool:
         """Whether the key is seen for the first time since `forget_uses`; the keys stand in a temporary table, not in memory."""
         with self._told():
             added = self._database.execute("INSERT OR IGNORE INTO temp.used VALUES (?, ?)", (purpose, key))
         return added.rowcount == 1
 
-    def forget_uses(self, purpose: str = "account") -> None:
+    def forget_uses(self, purpose: str) -> None:
         """Whoever counts keys for this purpose begins anew."""
         with self._told():
             self._database.execute("DELETE FROM temp.used WHERE purpose = ?", (purpose,))

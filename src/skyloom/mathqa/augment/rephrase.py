@@ -4,13 +4,15 @@ Source   question rephrasing of MetaMath (Yu et al. 2023, arXiv 2309.12284, sect
          (arXiv 2407.08348, section 3.1)
 Flow     collect -> [synthesize] -> curate -> train -> evaluate -> report; two calls a row
 Run      skyloom mathqa synthesize --seeds FILE --source gsm8k --operator rephrase ...
-Limits   The seed's answer holds only while the meaning does: a changed number shows as a wrong answer in annotate/verify.
+Limits   The seed's answer holds only while the meaning does. A number that went missing is seen here; a changed question shows as a
+         wrong answer in annotate/verify.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from skyloom.core.text.normal import normal
+from skyloom.mathqa.masking import loses
 from skyloom.mathqa.operators import (
     ANSWER,
     AugmentConfig,
@@ -27,7 +29,7 @@ from skyloom.mathqa.operators import (
 )
 from skyloom.mathqa.records import MARK, Problem
 
-VERSION: int = 2
+VERSION: int = 3
 OPENING: str = "New problem:"
 
 
@@ -37,12 +39,14 @@ class Config(AugmentConfig):
 
 
 def reworded(reply: str, slots: Slots) -> Slots:
-    """`new`; refuses unclosed, empty, no_mark, solved (the reply gives the answer away) and unchanged."""
+    """`new`; refuses unclosed, empty, no_mark, solved (the reply gives the answer away), unchanged and lost_numbers."""
     question: str = behind(closed(reply), OPENING)
     if MARK.strip() in question:
         raise Refused("solved")
     if normal(question) == normal(slots["question"]):
         raise Refused("unchanged")
+    if loses(question, slots["question"]):
+        raise Refused("lost_numbers")
     return {"new": question}
 
 
@@ -75,5 +79,6 @@ EXAMPLE: Example = Example(
         Recorded(REPHRASE, "New problem:\n[end]", "empty", _SEED),
         Recorded(REPHRASE, "New problem: Which number plus 3 gives 7? The answer is 4\n[end]", "solved", _SEED),
         Recorded(REPHRASE, "New problem: solve x + 3 = 7 for x\n[end]", "unchanged", _SEED),
+        Recorded(REPHRASE, "New problem: Which number plus 3 gives 9?\n[end]", "lost_numbers", _SEED),
     ),
 )

@@ -62,11 +62,6 @@ def _one(which: Part, kinds: Sequence[Kind], rng: np.random.Generator) -> Posed:
             return posed
 
 
-def right_answer(question: str) -> str:
-    """The right answer to a text of the grammar; empty for any other text and for problems without a solution."""
-    return judge(question, "").answer
-
-
 def judge(question: str, answer: str) -> Judgement:
     """What is true of a question, and whether `answer` (as the world writes numbers) is the right one."""
     found: Found | None = understand(question)
