@@ -35,7 +35,7 @@ from skyloom.core.llm.chat import (
 )
 from skyloom.core.llm.pace import Outage, backoff, retry_after
 from skyloom.core.llm.request_log import Batch, RequestLog
-from skyloom.core.llm.teacher import TeacherConfig, sampling_of
+from skyloom.core.llm.teacher import TeacherConfig, passes, sampling_of, turned_away
 
 MOST_REQUESTS = 50_000
 MOST_BYTES = 200_000_000
@@ -240,12 +240,9 @@ class _Away(Exception):
 def _judge(response: aiohttp.ClientResponse, data: bytes) -> None:
     """What a status other than success means: always raises."""
     status, said = response.status, " ".join(data.decode("utf-8", "replace").split())
-    if status >= 500 or status in (408, 409, 425, 429):
+    if passes(status):
         raise _Away(f"{status} {said}", retry_after(response.headers.get("Retry-After", "")))
-    if status in (401, 403):
-        raise BadInput(f"{response.url}: the key was turned away ({status}): {said}; check teacher.api_key_env")
-    if status < 400 or status in (404, 405):
-        raise BadInput(f"{response.url}: no batch API here ({status}): {said}; check teacher.url, or use backend=http")
+    turned_away(response, said, "no batch API here", "check teacher.url, or use backend=http")
     raise FailedWork(f"{response.url}: refused ({status}): {said}")
 
 

@@ -390,17 +390,27 @@ def _judge(response: aiohttp.ClientResponse, data: bytes) -> "Reply | _Fault":
     status, said = response.status, " ".join(data[:200].decode("utf-8", "replace").split())
     if status == 200:
         return parse(data)
-    if status in BUSY or status >= 500 or status in (408, 409, 425):
+    if passes(status):
         kind = "5xx" if status >= 500 else str(status)
         return _Fault(kind, f"{status} {said}", retry_after(response.headers.get("Retry-After", "")), status in BUSY)
-    if status in (401, 403):
-        raise BadInput(f"{response.url}: the key was turned away ({status}): {said}; check teacher.api_key_env")
-    if status < 400 or status in (404, 405):
-        raise BadInput(
-            f"{response.url}: no chat completions here ({status}): {said}; check teacher.url and teacher.model"
-        )
+    turned_away(response, said, "no chat completions here", "check teacher.url and teacher.model")
     logging.getLogger(__name__).warning("%s: a request was refused (%d): %s", response.url, status, said)
     return refusal()
+
+
+def passes(status: int) -> bool:
+    """Whether a status speaks of the server's moment, not of the request: the same request may be answered later."""
+    return status >= 500 or status in (408, 409, 425, 429)
+
+
+def turned_away(response: aiohttp.ClientResponse, said: str, missing: str, remedy: str) -> None:
+    """Raise BadInput, with a remedy, for a status that every other request would get as well; return for any other."""
+    if response.status in (401, 403):
+        raise BadInput(
+            f"{response.url}: the key was turned away ({response.status}): {said}; check teacher.api_key_env"
+        )
+    if response.status < 400 or response.status in (404, 405):
+        raise BadInput(f"{response.url}: {missing} ({response.status}): {said}; {remedy}")
 
 
 def _payload(config: TeacherConfig, request: Request) -> bytes:
