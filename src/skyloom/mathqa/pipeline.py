@@ -3,7 +3,8 @@
 Flow     collect -> benchmarks (index of what must stay out) -> select and synthesize, once a pass -> curate -> train -> evaluate -> report
 Source   Skywork-Math (arXiv 2407.08348)
 Run      skyloom run skywork_math --smoke
-Layout   collect/ benchmarks/ select-PASS/ synthesize-PASS/ curate/ train/ evaluate/ below the run directory
+Layout   collect/ benchmarks/ select-PASS/ synthesize-PASS/ curate/ train/ evaluate/ below the run directory; requests.sqlite beside
+         them holds every reply of the teacher, whatever step is made anew
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -30,7 +31,7 @@ from skyloom.mathqa.annotate import contamination, pass_rate, question_kind
 from skyloom.mathqa.benchmark import EvalConfig, Item, index_of
 from skyloom.mathqa.records import Problem
 from skyloom.mathqa.settings import COLLECTED, EvaluateConfig, MathConfig, PassConfig, SeedConfig, SynthesizeConfig
-from skyloom.mathqa.synthesize import Judge, Pass, synthesize
+from skyloom.mathqa.synthesize import LOG, Judge, Pass, synthesize
 from skyloom.mathqa.world.responder import Responder
 
 Config = MathConfig
@@ -104,7 +105,7 @@ def make_passes(config: MathConfig, run: Run, seeds: Path, index: Path | None = 
         folders[each.name] = run.step(
             each.folder,
             lambda out, each=each, sources=sources, earlier=earlier, chosen=chosen: _make(
-                config, Pass(config=each, folders=sources, before=earlier, chosen=_kept(chosen)), out
+                config, Pass(config=each, folders=sources, before=earlier, chosen=_kept(chosen)), out, run.path / LOG
             ),
             config=(each, config.synthesize.teacher, config.synthesize.simulated, SeedConfig(seed=config.seed)),
             inputs=(*sources, *([chosen] if chosen else [])),
@@ -136,10 +137,10 @@ def _kept(chosen: Path | None) -> frozenset[int] | None:
     return frozenset(decisions.filter(decisions["kept"])["row"].to_list())
 
 
-def _make(config: MathConfig, plan: Pass, out: Path) -> None:
+def _make(config: MathConfig, plan: Pass, out: Path, log: Path) -> None:
     """One pass with the configured teacher, or with the simulated one."""
     with open_teacher(config.synthesize) as teacher:
-        synthesize(replace(plan, judge=_judge(config), seed=config.seed), teacher, out)
+        synthesize(replace(plan, judge=_judge(config), seed=config.seed), teacher, out, log)
 
 
 @contextmanager

@@ -5,8 +5,9 @@ Formula  jobs = seeds x samples, or `rows` shared out by `share`, spread evenly 
 Source   two-stage synthesis of Skywork-Math (arXiv 2407.08348, section 3)
 Flow     collect -> [synthesize, once a pass] -> curate -> train -> evaluate -> report
 Run      skyloom mathqa synthesize --seeds FILE --source gsm8k --operator rephrase --teacher URL --out DIR
-Resume   each reply is logged as it arrives (.requests.sqlite in the step's folder): a killed run asks again at most for the
-         calls that were in flight, and ends with the same rows. A job is keyed by its problem's text: another seed asks its own calls only
+Resume   each reply is logged as it arrives (requests.sqlite in the run's folder): a killed run asks again at most for the calls
+         that were in flight, and ends with the same rows. A call is keyed by its own text: an edited seed, another operator or
+         setting asks its own calls only
 Memory   one part file of seeds and a window of jobs, whatever the size of the pass
 Layout   rows/ truth/ edges/ sources.json rejects.jsonl as in collect; teacher.json (tokens, money), timing.json (calls, faults)
 """
@@ -47,7 +48,7 @@ from skyloom.mathqa.operators import Asked, AugmentConfig, Draft, Job, Refused, 
 from skyloom.mathqa.records import Instance, Problem
 from skyloom.mathqa.settings import PassConfig, jobs_of
 
-LOG: str = ".requests.sqlite"
+LOG: str = "requests.sqlite"
 DRAWS: int = 1 << 16
 """Sample numbers between two draws of one prompt in a job: jobs of one problem have fewer."""
 PASSES: int = 1 << 24
@@ -129,8 +130,8 @@ class Tally:
         self.completion_tokens += reply.completion_tokens
 
 
-def synthesize(plan: Pass, teacher: TeacherConfig, out: Path) -> tuple[SourceReport, ...]:
-    """Make rows into `out`; returns one report an augmenter.
+def synthesize(plan: Pass, teacher: TeacherConfig, out: Path, log: Path | None = None) -> tuple[SourceReport, ...]:
+    """Make rows into `out`; returns one report an augmenter. `log`: file of the replies, which outlives `out`; LOG in `out` without it.
 
     Raises:
         BadInput: no augmenter, one that stands twice, no seeds, or a teacher that turns us away.
@@ -140,9 +141,10 @@ def synthesize(plan: Pass, teacher: TeacherConfig, out: Path) -> tuple[SourceRep
         raise BadInput("synthesize: name at least one augmenter")
     started: float = time.monotonic()
     latest: dict[str, Account] = {}  # the client keeps one running account
-    with RequestLog(out / LOG) as log, store.jsonl_writer(out / "rejects.jsonl") as reject:
-        desk = _Desk(plan, teacher, out, log, reject)
-        results = work(teacher, desk.tasks(), log, lambda account: latest.update(now=account))
+    replies = log or out / LOG
+    with RequestLog(replies) as told, store.jsonl_writer(out / "rejects.jsonl") as reject:
+        desk = _Desk(plan, teacher, out, told, reject)
+        results = work(teacher, desk.tasks(), told, lambda account: latest.update(now=account))
         with bar(f"synthesize {plan.config.name}".strip(), sum(desk.jobs)) as shown:
             for _, group in groupby(results, key=lambda made: (made.augmenter, made.seed.row)):
                 jobs: list[Made] = list(group)
@@ -153,8 +155,8 @@ def synthesize(plan: Pass, teacher: TeacherConfig, out: Path) -> tuple[SourceRep
     _write_costs(out, desk, latest.get("now"), time.monotonic() - started)
     if not any(report.rows for report in reports):
         counts = sum((tally.refused for tally in desk.tallies), Counter[str]())
-        told = ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items()))
-        raise FailedWork(f"synthesis: no reply could be used: {told}; ask another teacher, or read {out / LOG}")
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(counts.items()))
+        raise FailedWork(f"synthesis: no reply could be used: {reasons}; ask another teacher, or read {replies}")
     return reports
 
 

@@ -1,5 +1,6 @@
 """Plans of every size, and the refusal to report on what was trained on."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -8,10 +9,11 @@ from skyloom.core.errors import BadInput
 from skyloom.core.ledger.rows import collect
 from skyloom.core.run import open_run, read_manifest
 from skyloom.mathqa import pipeline
+from skyloom.mathqa.augment import answer_augment, fobar
 from skyloom.mathqa.evals import gsm8k as gsm8k_test
 from skyloom.mathqa.records import Problem
-from skyloom.mathqa.settings import MathConfig
-from skyloom.mathqa.sources import gsm8k
+from skyloom.mathqa.settings import MathConfig, PassConfig, SynthesizeConfig
+from skyloom.mathqa.sources import gsm8k, jsonl
 from skyloom.recipes.mathqa import skywork_math
 
 
@@ -50,3 +52,23 @@ def test_a_benchmark_that_was_trained_on_is_not_reported(tmp_path):
         pipeline.note_test_splits(run, tmp_path / "collect")
     assert read_manifest(tmp_path / "run")["trained_on_test_splits"] == ["gsm8k"]
     pipeline.refuse_trained_on(replace(asked, evaluate=replace(asked.evaluate, as_train=True)), tmp_path / "collect")
+
+
+def test_replies_outlive_the_step_that_paid_for_them(tmp_path):
+    """An edited seed, then one more operator: each asks its own calls only, although the step is made anew."""
+    path, texts = tmp_path / "seeds.jsonl", [f"Solve x + {k} = {2 * k} for x." for k in range(3, 13)]
+
+    def calls(augment, edited=()):
+        rows = [{"question": text, "answer": "1"} for text in (*edited, *texts[len(edited) :])]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        config = MathConfig(
+            collect=(jsonl.Config(path=path),), synthesize=SynthesizeConfig(passes=(PassConfig(augment=augment),))
+        )
+        with open_run("mathqa.synthesize", config, tmp_path / "run", 0) as run:
+            (made,) = pipeline.make_passes(config, run, pipeline.collect_seeds(config, run))
+        return json.loads((made / "timing.json").read_text()).get("calls", 0)
+
+    assert calls((answer_augment.Config(),)) == 10
+    assert calls((answer_augment.Config(),), edited=["Solve x + 3 = 9 for x."]) == 1
+    assert calls((answer_augment.Config(), fobar.Config())) == 10
+    assert calls((answer_augment.Config(samples=2),)) == 10

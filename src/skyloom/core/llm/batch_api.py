@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, TypeVar
 import aiohttp
 from pydantic import BaseModel, Field, ValidationError
 
-from skyloom.core.errors import BadInput, FailedWork
+from skyloom.core.errors import FailedWork
 from skyloom.core.llm.chat import (
     MAX_REPLY_BYTES,
     REFUSED,
