@@ -10,6 +10,7 @@ import pytest
 from skyloom.core.errors import BadInput
 from skyloom.core.ledger.rows import collect, row_parts
 from skyloom.mathqa.annotate import question_kind
+from skyloom.mathqa.elimination import Limits, fault
 from skyloom.mathqa.kinds import KINDS
 from skyloom.mathqa.records import Problem
 from skyloom.mathqa.sources import dapo, gsm8k, jsonl, math_hendrycks
@@ -24,6 +25,14 @@ def read(config, out):
 def shares(frame):
     got = question_kind.annotate(frame.select("question", "answer"), question_kind.Config())
     return {name: int(got[f"kind.{name}"].sum()) for name in KINDS}
+
+
+@pytest.mark.parametrize(("name", "field"), [("gsm8k", "question"), ("MATH", "problem")])
+def test_real_problems_are_rarely_eliminated(real_data, name, field):
+    """The rules that need no parent, on problems that stand: what they refuse here they refuse wrongly."""
+    lines = (real_data / f"math/{name}/train.jsonl").read_text().splitlines()
+    told = Counter(fault(json.loads(line)[field], "What is it?", limits=Limits(slack=10_000)) for line in lines)
+    assert told[None] > 0.995 * len(lines), told
 
 
 def test_math_train_and_test_by_kind(real_data, tmp_path):
