@@ -10,7 +10,7 @@ Test      problems whose contents are in the world's evaluation part; rows that 
 Formula   yield = rows / jobs; steps = lines of the world's own solution of the row's question less those of its seed's; coverage = mean cosine
           distance from 2,000 fresh problems to the nearest question made (hashed embedding); templates = questions that differ after numbers
           and names are blotted out. Accuracy: items and seeds drawn anew, percentile interval; differences paired by item and seed
-Command   python experiments/mathqa_synthesis.py --out DIR [--part operators|mix|error] [--seeds 3] [--quick]     (a second call goes on)
+Command   python experiments/mathqa_synthesis.py --out DIR [--part operators|mix|error] [--seeds 3] [--epochs 8] [--quick]     (a second call goes on)
 Shapes    N items, S seeds
 """
 
@@ -173,7 +173,7 @@ def kept_of(folder: Path, filtered: bool, cache: Path) -> pl.DataFrame:
 
 def score(out: Path, name: str, rows: pl.DataFrame, size: Size, seed: int) -> list[bool]:
     """Right or wrong on every item after training on these rows; kept on disk."""
-    file = out / "scores" / f"{name}-{seed}.json"
+    file = out / "scores" / f"{name}-{seed}-{size.epochs}.json"
     if file.is_file():
         return json.loads(file.read_text())["right"]
     held = {normal(item.question) for item in items_of(size)}
@@ -263,13 +263,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--part", choices=["operators", "mix", "error"], action="append")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=0, help="of every training; 8 without it")
     parser.add_argument("--quick", action="store_true")
     asked = parser.parse_args()
     size = QUICK if asked.quick else FULL
+    size = size._replace(epochs=asked.epochs or size.epochs)
     parts = {"operators": operators, "mix": mix, "error": error}
     for part in asked.part or parts:
         rows = parts[part](asked.out, size, asked.seeds)
-        store.write_json(asked.out / f"{part}.json", rows)
+        store.write_json(asked.out / f"{part}-{size.epochs}.json", rows)
         print(pl.DataFrame(rows).write_ndjson(), end="")
 
 
