@@ -5,6 +5,7 @@ Formula  numbers are exact fractions: 1,000 = 1000, 0.50 = 1/2, 1 1/2 = 3/2, 2.5
 Flow     under mathqa.verify.equivalence
 Run      read(r"\frac12 cm") == Answer(kind="number", form=..., value=Fraction(1, 2), unit="cm")
 Limits   A trailing word of three letters or more, or of a known unit, is a unit; "5m" without a blank is 5 times m.
+         Variables are real: |x| < 3 is (-3, 3). A calculation or a name (3 + 4 = 7, AB:CD = 3:5, x = 5) says its right side.
 """
 
 import re
@@ -15,28 +16,41 @@ from typing import Literal
 from skyloom.mathqa.verify.latex import clean
 
 Kind = Literal["number", "words", "list", "group", "matrix", "expression"]
+LONGEST = 20_000  # characters; a longer text is no answer, and is compared as it stands
 DIGITS = 2_000  # longer literals and powers are left as text: exact arithmetic on them costs too much
-PLAIN = r"(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)"
+PLAIN = r"(?:(?:[1-9]\d{0,2}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)"
 FRACTION = rf"\\frac ?\{{ ?(-?{PLAIN}) ?\}} ?\{{ ?(-?{PLAIN}) ?\}}"
 NUMBER = re.compile(
     rf"(?P<sign>[-+] ?)?(?:(?:(?P<whole>\d+) ?(?=\\frac))?{FRACTION}|(?P<mixed>\d+) (?P<over>\d+) ?/ ?(?P<under>\d+)"
     rf"|(?P<top>{PLAIN}) ?/ ?(?P<bottom>{PLAIN})|(?P<mantissa>{PLAIN}) ?\* ?10 ?\^ ?\{{ ?(?P<ten>[-+]?\d+) ?\}}"
+    rf"|(?P<float>\d+\.?\d*[eE][-+]\d+|\d+\.\d+[eE]\d+)(?![\w.])"
     rf"|(?P<base>\d+) ?\^ ?\{{ ?(?P<power>\d+) ?\}}|(?P<plain>{PLAIN}))"
 )
 TAIL = re.compile(
-    r" ?(?P<percent>%|percent|per cent)|(?P<blank> ?)(?P<words>[A-Za-z][A-Za-z. -]*(?:\^ ?\{ ?[23] ?\})?(?: ?/ ?[A-Za-z]+)?)"
+    r" ?(?P<percent>%|percent(?:age|s)?|per cent|pct)|(?P<blank> ?)(?P<words>[A-Za-z][A-Za-z. -]*(?:\^ ?\{ ?[23] ?\})?(?: ?/ ?[A-Za-z]+)?)"
 )
 WORDS = re.compile(r"[^\W\d_]+(?:(?:[ ']|\. ?|(?<=[^\W\d_]{2})-(?=[^\W\d_]{2}))[^\W\d_]+)*[.']?")
 SYMBOL = re.compile(
     r"\\?[A-Za-z]+(?: ?_ ?\{[^{}]*\})?'?(?: ?\( ?[A-Za-z0-9](?: ?, ?[A-Za-z])* ?\))?|\( ?[A-Za-z](?: ?, ?[A-Za-z])+ ?\)"
 )
+VARIABLE = re.compile(rf"{SYMBOL.pattern}|\| ?[A-Za-z] ?\|")
+BARE = re.compile(rf"{PLAIN}|{FRACTION}|\\[a-z]+|[A-Za-z]")
+MIRROR = str.maketrans("()[]", ")(][")
 MATRIX = re.compile(r"\\begin ?\{([pbvBV]?matrix|array)\}(?:\{[lcr| ]*\})?((?:(?!\\begin).)*?)\\end ?\{\1\}", re.S)
 OPENING = {"(": "(", "[": "[", r"\{": "{", "{": "{", r"\langle": "<"}
 CLOSING = (")", "]", r"\}", "}", r"\rangle")
 BRACKET = re.compile(r"\\[{}]|\\[lr]angle|[()\[\]{}]")
 COMMA = re.compile(r",|;")
-MEMBER = re.compile(r",|;|\\cup(?![A-Za-z])|(?<=[ \d)}])(?:and|or)(?=[ \d(\\])")
+SEMICOLON = re.compile(";")
+JOIN = re.compile(r",?(?<=[ \d)}])(?:and|or)(?=[ \d(\\])")
+MEMBER = re.compile(rf",|;|\\cup(?![A-Za-z])|{JOIN.pattern}")
 RELATION = re.compile(r"(?<![<>!=:])=(?!=)|\\in(?![A-Za-z])")
+NAME = r"(?:\\[a-z]+ ?)?\{? ?[A-Z]+(?: ?_ ?\{[^{}]*\})? ?\}?"
+QUANTITY = re.compile(  # of a figure: |AB|, AB:CD, \frac{AB}{CD}, \angle ABC
+    rf"{NAME}|\| ?{NAME} ?\||{NAME} ?[:/] ?{NAME}|\\frac ?\{{ ?{NAME} ?\}} ?\{{ ?{NAME} ?\}}"
+)
+KNOWN = re.compile(r"\\(?:frac|sqrt|pi|binom|log|ln|sin|cos|tan)(?![A-Za-z])")
+CHOICE = re.compile(r"\( ?([A-J]) ?\) +(?=[\w\\$(-])(.+)|([A-J])\) ?(.+)", re.S)
 ORDER = re.compile(r"<|>|\\le(?![A-Za-z])|\\ge(?![A-Za-z])")
 SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 # Short or written in several ways; any other word of three letters or more is taken as a unit as it stands, without a plural s.
@@ -75,11 +89,19 @@ class Answer:
     brackets: str = ""
     """Of a group: "()", "[)", "{}" and so on; of a matrix its environment."""
     parts: tuple["Answer", ...] = ()
+    choice: str = ""
+    """The letter of an option that is written out: "(B) 5"."""
 
 
 def read(text: str) -> Answer:
     """Any text is some kind of answer; never raises."""
-    return _read(clean(text), depth=0)
+    if len(text) > LONGEST:
+        return _expression("".join(text.split()))
+    cleaned = clean(text)
+    choice = CHOICE.fullmatch(cleaned)
+    if choice is None:
+        return _read(cleaned, depth=0)
+    return replace(_read((choice[2] or choice[4]).strip(), depth=0), choice=choice[1] or choice[3])
 
 
 def _read(text: str, depth: int) -> Answer:
@@ -95,7 +117,12 @@ def _read(text: str, depth: int) -> Answer:
     if len(parts) > 1:
         return _collection("list", text, tuple(_read(part, depth + 1) for part in parts))
     sides = [side.strip() for side in _split(text, RELATION)]
-    if len(sides) > 1 and SYMBOL.fullmatch(sides[0]) and all(sides):
+    if len(sides) > 1 and all(sides) and _constant(sides[0]):
+        if SYMBOL.fullmatch(sides[-1]):
+            sides.reverse()  # 2 = x
+        elif _constant(sides[-1]):
+            return _read(sides[-1], depth + 1)  # a calculation: 3 + 4 = 7
+    if len(sides) > 1 and all(sides) and (SYMBOL.fullmatch(sides[0]) or QUANTITY.fullmatch(sides[0])):
         inner = _read(sides[-1], depth + 1)
         return _replace_symbol(inner, sides[0].replace(" ", ""))
     return _interval(text, depth) or _grouped(text, depth) or _expression(text)
@@ -111,15 +138,29 @@ def _interval(text: str, depth: int) -> Answer | None:
     if signs[0] == ">":
         sides, closed = sides[::-1], closed[::-1]
     if len(sides) == 2:
-        at = next((k for k in (0, 1) if SYMBOL.fullmatch(sides[k]) and not SYMBOL.fullmatch(sides[1 - k])), None)
+        at = next((k for k in (0, 1) if VARIABLE.fullmatch(sides[k]) and not VARIABLE.fullmatch(sides[1 - k])), None)
         if at is None:
             return None
         sides, closed = ([r"-\infty", *sides], [False, *closed]) if at == 0 else ([*sides, r"\infty"], [*closed, False])
-    if not SYMBOL.fullmatch(sides[1]):
+    if not VARIABLE.fullmatch(sides[1]):
         return None
+    if sides[1].startswith("|"):
+        return replace(_absolute(sides, closed, depth), symbol=sides[1].strip("| "))
     brackets = ("[" if closed[0] else "(") + ("]" if closed[1] else ")")
     ends = (_read(sides[0], depth + 1), _read(sides[2], depth + 1))
     return replace(_collection("group", text, ends, brackets), symbol=sides[1].replace(" ", ""))
+
+
+def _absolute(sides: list[str], closed: list[bool], depth: int) -> Answer:
+    """a < |x| < b of a real x, as the union of (-b, -a) and (a, b); without a, as (-b, b)."""
+    low, _, high = sides
+    left, right = "[" if closed[0] else "(", "]" if closed[1] else ")"
+    minus, least = (f"-{end}" if BARE.fullmatch(end) else f"-({end})" for end in (high, low))
+    upper = f"{high}{right}"
+    opening = right.translate(MIRROR)
+    if low == r"-\infty":
+        return _read(f"{opening}{minus},{upper}", depth + 1)
+    return _read(rf"{opening}{minus},{least}{left.translate(MIRROR)}\cup {left}{low},{upper}", depth + 1)
 
 
 def _number(text: str) -> Answer | None:
@@ -154,7 +195,11 @@ def _value(hit: re.Match[str]) -> Fraction | None:
     named = hit.groupdict()
     top, bottom = hit[3], hit[4]  # the arguments of \frac
     try:
-        if top is not None:
+        if named["float"]:
+            if abs(int(re.split("[eE]", named["float"])[1])) > DIGITS:
+                return None
+            value = Fraction(named["float"])
+        elif top is not None:
             value = _decimal(top) / _decimal(bottom) + (int(named["whole"]) if named["whole"] else 0)
         elif named["mixed"]:
             value = int(named["mixed"]) + Fraction(int(named["over"]), int(named["under"]))
@@ -224,6 +269,12 @@ def _collection(kind: Kind, text: str, parts: tuple[Answer, ...], brackets: str 
     return Answer(kind=kind, form=_form(text), text=text, brackets=brackets, parts=parts)
 
 
+def _constant(text: str) -> bool:
+    """Digits, and no letters but those of functions and pi."""
+    bare = KNOWN.sub("", text)
+    return any(sign.isdigit() for sign in bare) and "\\" not in bare and not any(sign.isalpha() for sign in bare)
+
+
 def _replace_symbol(answer: Answer, symbol: str) -> Answer:
     return replace(answer, symbol=symbol)
 
@@ -243,7 +294,7 @@ def _grouped(text: str, depth: int) -> Answer | None:
     shut = next(mark for mark in CLOSING if text.endswith(mark))
     inner = text[len(opening) : -len(shut)].strip()
     parts = _split(inner, COMMA)
-    if len(parts) == 1 and opening in ("(", "{"):
+    if len(parts) == 1 and (opening in ("(", "{") or (opening == "[" and shut == "]" and MATRIX.fullmatch(inner))):
         return _read(inner, depth + 1)
     brackets = "{}" if opening in ("{", r"\{") else OPENING[opening] + shut
     return _collection("group", text, tuple(_read(part.strip(), depth + 1) for part in parts), brackets)
@@ -272,9 +323,16 @@ def _split(text: str, separator: re.Pattern[str]) -> list[str]:
 
 
 def _split_list(text: str) -> list[str]:
-    """Members of "1, 2 and 3", of a union, of "a \\pm b"; the text alone where it is none of these."""
+    """Members of "1, 2 and 3", of a union, of "a \\pm b", of "p=1,q=2; p=3,q=4"; the text alone where it is none of these."""
     if MATRIX.fullmatch(text):
         return [text]
+    for outer in (SEMICOLON, JOIN):
+        pieces = [piece.strip() for piece in _split(text, outer)]
+        rows = [[part.partition("=") for part in _split(piece, COMMA)] for piece in pieces]
+        named = {tuple(name.strip() for name, sign, _ in row if sign) for row in rows}
+        whole = outer is SEMICOLON or (len(named) == 1 and len(next(iter(named))) == len(rows[0]))
+        if len(rows) > 1 and whole and len({len(row) for row in rows}) == 1 and len(rows[0]) > 1:
+            return [f"({piece})" for piece in pieces]
     parts = [part.strip() for part in _split(text, MEMBER)]
     if len(parts) == 1 and text.count(r"\pm") == 1:
         return [text.replace(r"\pm", sign).strip() for sign in "+-"]

@@ -4,35 +4,43 @@ Formula  the rule that decided is named in the verdict (RULES); the rules are sy
 Source   ours; they are written against the false positives that graders with stripped brackets, relative tolerances and
          unconditional factors of 100 are known for (-(x+1) is not -x+1, 123456 not 123457, 50 not 0.5, 100 not 1)
 Flow     under mathqa.verify.grading, in the caller's process without a leaf, in the worker with SymPy as leaf
+Limits   Two rules read one spelling in two ways and are not transitive with the rest: "60%" is 60 and 0.6, "2,5" is 2.5 and a list
 Run      compare("1,000", "1000", undecided) == Outcome(True, "number")
 """
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
-from skyloom.mathqa.verify.answers import ORDER, Answer, read
+from skyloom.mathqa.verify.answers import MATRIX, ORDER, Answer, read
 
 RULES: dict[str, str] = {
     "form": "the same cleaned spelling",
     "number": "exact values compared, and units where both have one",
-    "rounded": "one side has 12 decimals or more, and they agree but for the last two: a program's rounding",
+    "rounded": "one side has 12 significant digits or more, and they agree but for the last two: a program's rounding",
+    "decimal_comma": "one side is written with a decimal comma, the other with a decimal point",
     "percent": "exactly one side has a percent sign, so its value is divided by 100; without a sign nothing is scaled",
     "percent_unit": "exactly one side has a percent sign and both say the same number above 1: the sign is a unit there",
     "words": "words compared without case and punctuation",
     "list": "as many members, matched in any order (sets, unions, roots, \\pm)",
     "tuple": "as many members and the same brackets, matched in order (tuples, intervals, matrices)",
+    "choice": "letters of options; where only one side has a letter, what the option says",
     "kind": "answers of kinds that are never equal, such as a word and a number",
     "algebra": "decided by the computer algebra, wholly or in a member",
     "unreadable": "not spelled alike, and the computer algebra could not read or decide it; not equal",
     "timeout": "the computer algebra was stopped; not equal",
     "memory": "the computer algebra ran out of its memory; not equal",
+    "killed": "the system ended the worker process, or it crashed; not equal",
     "no_answer": "no answer found in the prediction; not equal",
 }
 Leaf = Callable[[str, str], bool | None]
 LARGEST_LIST = 64
 FLOAT_DIGITS = 12
+DECIMAL = re.compile(r"-?(\d*)\.(\d+)")
+COMMA_NUMBER = re.compile(r"-?\d+,\d+")
+SAME_WORDS = {"true": "yes", "false": "no"}
 BASED = re.compile(r"\w+_\{\d+\}")
 
 
@@ -55,6 +63,8 @@ def compare(gold: str, answer: str, leaf: Leaf) -> Outcome:
 
 
 def _compare(left: Answer, right: Answer, leaf: Leaf) -> Outcome:
+    if left.choice or right.choice:
+        return _choices(left, right, leaf)
     if left.symbol and right.symbol and left.symbol != right.symbol:
         return Outcome(False, "kind")
     if left.form == right.form and left.form:
@@ -65,6 +75,8 @@ def _compare(left: Answer, right: Answer, leaf: Leaf) -> Outcome:
     if one_named and "=" in left.text + right.text:  # y = 2x + 3 and 2x - y + 3 = 0
         return _algebra(_whole(left), _whole(right), leaf)
     kinds = {left.kind, right.kind}
+    if kinds == {"list", "number"} and (comma := _decimal_comma(left, right)) is not None:
+        return comma
     if "words" in kinds:
         return _words(left, right, leaf)
     if "list" in kinds or "{}" in (left.brackets, right.brackets):
@@ -73,7 +85,8 @@ def _compare(left: Answer, right: Answer, leaf: Leaf) -> Outcome:
         return _ordered(left, right, leaf)
     if kinds & {"group", "matrix"}:
         relations = ORDER.search(left.text) and ORDER.search(right.text)  # x < 3 and 2x < 6
-        return _algebra(left.text, right.text, leaf) if relations else Outcome(False, "kind")
+        matrices = all(MATRIX.search(side.text) for side in (left, right))  # a sum of matrices
+        return _algebra(left.text, right.text, leaf) if relations or matrices else Outcome(False, "kind")
     if BASED.fullmatch(left.form) or BASED.fullmatch(right.form):  # 1011_2: digits to a base are compared as written
         return Outcome(False, "form")
     return _algebra(left.text, right.text, leaf)
@@ -90,17 +103,48 @@ def _numbers(left: Answer, right: Answer, a: Fraction, b: Fraction) -> Outcome:
         return Outcome((a / 100 if left.percent else a) == (b / 100 if right.percent else b), "percent")
     if left.unit and right.unit and left.unit != right.unit:
         return Outcome(False, "number")
-    digits = max(len(side.text.partition(".")[2]) for side in (left, right))
+    digits = max(significant(left.text), significant(right.text))
     if a != b and digits >= FLOAT_DIGITS:  # 0.30000000000000004, what programs print
-        return Outcome(abs(a - b) < Fraction(1, 10 ** (min(digits, 20) - 2)), "rounded")
+        return Outcome(abs(a - b) * 10 ** (digits - 2) <= max(abs(a), abs(b)), "rounded")
     return Outcome(a == b, "number")
+
+
+def significant(text: str) -> int:
+    """Significant digits of a decimal number, at most the 17 that a float has; 0 for any other text."""
+    hit = DECIMAL.fullmatch(text)
+    return min(17, len((hit[1] + hit[2]).lstrip("0"))) if hit else 0
+
+
+def _decimal_comma(left: Answer, right: Answer) -> Outcome | None:
+    """ "1,25" is 1.25 beside a number that is written with a point; beside all else it is the list of 1 and 25."""
+    comma, point = (left, right) if left.kind == "list" else (right, left)
+    value = point.value
+    if (
+        value is None
+        or value.denominator == 1
+        or not COMMA_NUMBER.fullmatch(comma.text)
+        or not DECIMAL.fullmatch(point.text)
+    ):
+        return None
+    return Outcome(Fraction(comma.text.replace(",", ".")) == value, "decimal_comma")
+
+
+def _choices(left: Answer, right: Answer, leaf: Leaf) -> Outcome:
+    """ "(B) 5" is B and is 5."""
+    if left.choice and right.choice:
+        return Outcome(left.choice == right.choice, "choice")
+    option, other = (left, right) if left.choice else (right, left)
+    if len(other.text) == 1 and other.text.isupper():
+        return Outcome(option.choice == other.text, "choice")
+    return _compare(replace(left, choice=""), replace(right, choice=""), leaf)
 
 
 def _words(left: Answer, right: Answer, leaf: Leaf) -> Outcome:
     """Words equal nothing but the same words; a single letter may be an expression, so it goes on."""
     if left.kind == right.kind:
-        if max(len(left.form), len(right.form)) > 3:  # "ab" and "ba" may be products
-            return Outcome(left.form == right.form, "words")
+        a, b = (SAME_WORDS.get(side.form, side.form) for side in (left, right))
+        if max(len(a), len(b)) > 3 or {a, b} & {"yes", "no"}:  # "ab" and "ba" may be products
+            return Outcome(a == b, "words")
         return _algebra(left.text, right.text, leaf)
     word, other = (left, right) if left.kind == "words" else (right, left)
     if len(word.form) > 1 or other.kind != "expression":

@@ -5,7 +5,8 @@ Formula  the last mark wins: "The answer is" (with or without a colon; also "fin
 Source   the closing forms of Skywork-Math and MetaMath ("The answer is"), GSM8K (####), MATH (boxed), Minerva and DAPO
 Flow     under mathqa.verify.grading
 Run      find("so 3 + 4 = 7.\\nThe answer is 7.") == Found("7", "marker")
-Limits   A solution that marks several answers one after the other is read by its last mark.
+Limits   Without mark and number, the letter of an option that ends the text. Marks of English, French and Chinese.
+         A solution that marks several answers one after the other is read by its last mark.
 """
 
 import re
@@ -13,7 +14,8 @@ from typing import Literal, NamedTuple
 
 Policy = Literal["marked", "last_number"]
 MARKER = re.compile(
-    r"(?:the\s+)?(?:final\s+)?answer\s+is\s*:\s*|the\s+(?:final\s+)?answer\s+is\s+|final\s+answer\s+is\s+|(?<!#)####(?!#)\s*"
+    r"(?:the\s+)?(?:final\s+)?answer\s+is\s*:\s*|(?:the\s+(?:(?:final|correct)\s+)?|final\s+|correct\s+)answer\s+is\s+"
+    r"|(?<!#)####(?!#)\s*|réponse\s*(?:est|:)\s*|答案\s*[是为：:]+\s*"
     r"|^[ \t]*[*_]*(?:(?:the\s+)?(?:final\s+)?answer|A)[*_]*\s*:\s*",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -23,14 +25,27 @@ NUMBER = re.compile(
     r"|(?<![\w.])-?\.\d+|(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:/\d+)?(?: ?\\?%)?"
 )
 SENTENCE = re.compile(r"\.(?=\s+[A-Z]|\s*$)|\.\**$")
-DELIMITED = re.compile(r"\$\$?(.+?)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
-PROSE = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
+DELIMITED = re.compile(r"\$\$?(.+?)(?<!\\)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
+WIDE = "\u0900-\u0dff\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # scripts that write a word in one to three signs
+PROSE = re.compile(rf"[{WIDE}]{{1,2}}|(?<![\\\w])[^\W\d_{WIDE}]{{2,}}")
 JOINT = re.compile(r"\\quad|\\qquad|\\text|\\[()\[\],; ]|[\s$,;{}&]|and|or")  # what may stand between boxes of one row
+MARKUP = r"\\text|\\[()\[\]]|[\s${}]"
+LINK = re.compile(  # "\boxed{3} pens and \boxed{4}", "and \(y = \boxed{4}\)"
+    rf"(?:{MARKUP}|\([a-z]\)|(?!and|or|then|so|but)[A-Za-z]+ ){{0,12}}\b(?:and|or)\b(?:{MARKUP}|\b[A-Za-z](?:_\{{?\w+\}}?)? ?=)*"
+)
+REASON = re.compile(r",?\s+(?:because|since)\b")
+VERB = re.compile(r"\s(?:is|are|equals)\s+(?=\S{0,40}[\d$\\])")
+OPTION = re.compile(r"(?<![\w'(])([A-J])(?=[.,;]|\s*\Z)")
+CHOSEN = re.compile(rf"([A-J])(?:[.。]\s*|(?=[{WIDE}]))(?=[{WIDE}A-Za-z])")  # "D. it cannot be A"
+GROUP = re.compile(r"[(\[].*[)\]]|\\\{.*\\\}|\\left.*\\right.{1,2}", re.S)
 ENVIRONMENT = re.compile(r"\\(?:begin|end)\{[a-z]+\}")
 HEADING = re.compile(r"(?:step|part|case|conclusion|solution|method|problem|explanation)\b", re.IGNORECASE)
 LONGEST = 200_000  # characters from the end that are looked at
+WINDOWS = (200, 2_000)  # characters from the end that are read first: reading it all is what costs
 MOST_MARKS = 8  # from the end; floods of open boxes cost no more than this
 MOST_PROSE = 7  # words; a bare answer may be a short phrase
+LONGEST_FORMULA = 200  # characters of a formula that ends a solution without a mark
+LONGEST_LINK = 40  # characters between the boxes of one answer
 SHORT = 2  # words behind a formula that may be its unit
 
 
@@ -39,25 +54,31 @@ class Found(NamedTuple):
 
     answer: str
     by: Literal["box", "marker", "last_number", "bare"]
+    whole: str = ""
+    """The short sentence that a number was taken out of."""
 
 
 def find(text: str, policy: Policy = "last_number") -> Found | None:
     """The final answer of a whole solution, as written; None where nothing is found."""
-    text = text[-LONGEST:]
+    if len(text) > LONGEST:
+        text = text[-LONGEST:].partition(" ")[2]  # no answer is cut in two
     box, box_at = _last_box(text)
-    marks = list(MARKER.finditer(text))[-MOST_MARKS:]
-    for mark in reversed(marks):
-        if mark.start() < box_at:
-            break
-        rest = text[mark.end() :]
-        answer = _behind_hashes(rest) if "#" in mark[0] else _behind(rest, label="is" not in mark[0].lower())
+    for window in (*(size for size in WINDOWS if size < len(text)), len(text)):
+        answer = _marked(text, max(len(text) - window, box_at))
         if answer:
             return Found(answer, "marker")
     if box is not None:
         return Found(box, "box")
-    if policy == "last_number":
-        numbers = _numbers(text)
-        return Found(numbers[-1], "last_number") if numbers else None
+    return _unmarked(text) if policy == "last_number" else None
+
+
+def _marked(text: str, start: int) -> str | None:
+    """The answer behind the last mark, of those that begin at `start` or later, that has one."""
+    for mark in reversed(list(MARKER.finditer(text, start))[-MOST_MARKS:]):
+        rest = text[mark.end() :]
+        answer = _behind_hashes(rest) if "#" in mark[0] else _behind(rest, label="is" not in mark[0].lower())
+        if answer:
+            return answer
     return None
 
 
@@ -67,13 +88,45 @@ def answer_of(text: str, policy: Policy = "last_number") -> Found | None:
     if found is not None:
         return found
     bare = text.strip()
+    if len(bare) > LONGEST:
+        return find(bare, policy)
+    first, _, last = bare.rpartition("\n")
+    if _prose(first) >= SHORT and last.strip() and not _prose(last) and "\\end" not in last:
+        bare = last.strip()  # a working, and the answer alone in the last line
+    option, reason = CHOSEN.match(bare), REASON.search(bare)
+    if option:
+        return Found(option[1], "bare")
+    if reason and reason.start() and _prose(bare[: reason.start()]) == 0:
+        return Found(bare[: reason.start()], "bare")  # "42 because of this"
     if not bare or _prose(bare) > MOST_PROSE:
         return find(text, policy)
-    formulas = list(DELIMITED.finditer(bare))
+    formulas = [hit for hit in DELIMITED.finditer(bare) if _formula(hit)]
     if formulas and PROSE.search(bare[: formulas[0].start()]):  # "The solution is $x > 5$"
         return Found(_content(formulas[-1]), "bare")
     sentence = bare[0].isalpha() and _prose(bare) > SHORT and bool(_numbers(bare))  # "She has 5 apples left"
-    return find(text, policy) if sentence else Found(bare, "bare")
+    found = find(bare, policy) if sentence else None
+    return found._replace(whole=bare) if found else Found(bare, "bare")
+
+
+def _unmarked(text: str) -> Found | None:
+    """The last number, or the tuple or set in a formula that holds it; without numbers the letter of an option at the end."""
+    numbers = list(NUMBER.finditer(text))
+    if not numbers:
+        letters = list(OPTION.finditer(text))
+        at_end = bool(letters) and not text[letters[-1].end() :].strip(" .)*\n")
+        return Found(letters[-1][1], "last_number") if at_end else None
+    last = numbers[-1]
+    for opening, shut in (("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
+        start, stop = text.rfind(opening, 0, last.start()) + len(opening), text.find(shut, last.end())
+        formula = text[start:stop].strip() if start >= len(opening) and 0 <= stop - start < LONGEST_FORMULA else ""
+        if GROUP.fullmatch(formula) and not _prose(formula):
+            return Found(formula, "last_number")
+    return Found(last[0].strip(), "last_number")
+
+
+def _formula(hit: re.Match[str]) -> bool:
+    """Between dollars stands a formula, not the text between two prices."""
+    return "\\" in hit[0] or not hit[0].startswith("$") or _prose(hit[0]) == 0
 
 
 def last_boxed(text: str) -> str | None:
@@ -108,9 +161,19 @@ def _behind(rest: str, *, label: bool) -> str | None:
     display = DELIMITED.match(text)
     line = (text[: display.end()] + text[display.end() :].partition("\n")[0]) if display else text.partition("\n")[0]
     line = SENTENCE.split(line, maxsplit=1)[0].strip(" *")
+    if not display:
+        line = REASON.split(line, maxsplit=1)[0]
     box, _ = _last_box(line)
     if box is not None:
         return box
+    verbs = [] if display else list(VERB.finditer(line))
+    if verbs and PROSE.search(line[: verbs[-1].start()]):  # "The largest n is 34"
+        line = line[verbs[-1].end() :]
+    if re.search(f"[{WIDE}]", line) and _numbers(line):
+        return _numbers(line)[-1]
+    option = OPTION.search(line)
+    if option and _prose(line) > SHORT and not _numbers(line):  # "for sure D, since the others are too large"
+        return option[1]
     behind = line[display.end() :] if display else line
     if _prose(behind) <= (SHORT if display else MOST_PROSE):
         return line or None
@@ -130,9 +193,14 @@ def _last_box(text: str) -> tuple[str | None, int]:
     if not boxes:
         return None, -1
     row = [boxes.pop()]
-    while boxes and not JOINT.sub("", text[boxes[-1].stop : row[0].start]):
+    while boxes and _joined(text[boxes[-1].stop : row[0].start]):
         row.insert(0, boxes.pop())
     return ", ".join(box.content for box in row), row[0].start
+
+
+def _joined(between: str) -> bool:
+    """Do two boxes with this between them hold one answer?"""
+    return not JOINT.sub("", between) or (len(between) <= LONGEST_LINK and LINK.fullmatch(between) is not None)
 
 
 def _box(text: str, hit: re.Match[str]) -> "_Box | None":

@@ -7,7 +7,8 @@ Run      skyloom mathqa grade FILE.jsonl --out GRADED.jsonl
 """
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,11 +18,13 @@ from typing import NamedTuple, Self
 from skyloom.core import store
 from skyloom.core.errors import BadRow
 from skyloom.core.records import Raw, Reject
-from skyloom.mathqa.verify.equivalence import compare, undecided
+from skyloom.mathqa.verify.equivalence import RULES, Outcome, compare, undecided
 from skyloom.mathqa.verify.extraction import answer_of, find
 from skyloom.mathqa.verify.workers import Worker
 
 LONGEST = 2_000  # characters; a longer answer is compared by the exact rules alone
+MOST_DECIDED = 10_000  # pairs that are remembered, of at most 4,000 characters each
+STOPPED = frozenset(("timeout", "memory", "killed"))  # depends on the machine: tried anew each time
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +46,8 @@ class Counts(NamedTuple):
     equal: int
     rejects: tuple[Reject, ...]
     """Rows that could not be graded: they stand in no output."""
+    by: Mapping[str, int]
+    """Rows by the rule that decided, in the order of equivalence.RULES; "timeout", "memory" and "killed" among them."""
 
     @property
     def rejected(self) -> int:
@@ -62,6 +67,7 @@ class Grader:
     def __init__(self, *, seconds: float = 2.0, memory_bytes: int = 1 << 30) -> None:
         """`seconds`, `memory_bytes`: what the computer algebra may take for one pair; ours."""
         self._worker = Worker(seconds=seconds, memory_bytes=memory_bytes)
+        self._decided: dict[tuple[str, str], Outcome] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -80,10 +86,24 @@ class Grader:
         wanted, given = answer_of(gold), answer_of(prediction)
         if wanted is None or given is None:
             return Verdict(equal=False, by="no_answer", answer=None if given is None else given.answer)
+        if wanted.whole:  # a gold in words is more than its number: "all multiples of 3" is not 3
+            same = compare(wanted.whole, given.whole or given.answer, undecided)
+            return Verdict(equal=bool(same.equal), by=same.by, answer=given.answer)
         outcome = compare(wanted.answer, given.answer, undecided)
         if outcome.equal is None and max(len(wanted.answer), len(given.answer)) <= LONGEST:
-            outcome = self._worker.decide(wanted.answer, given.answer)
+            outcome = self._decide(wanted.answer, given.answer)
         return Verdict(equal=bool(outcome.equal), by=outcome.by, answer=given.answer)
+
+    def _decide(self, gold: str, answer: str) -> Outcome:
+        """Asks the worker once a pair: samples of one question repeat theirs."""
+        outcome = self._decided.get((gold, answer))
+        if outcome is None:
+            outcome = self._worker.decide(gold, answer)
+            if outcome.by not in STOPPED:
+                if len(self._decided) >= MOST_DECIDED:
+                    self._decided.clear()
+                self._decided[gold, answer] = outcome
+        return outcome
 
 
 def grade(gold: str, prediction: str) -> Verdict:
@@ -95,7 +115,7 @@ def grade_file(path_in: Path, path_out: Path) -> Counts:
     """Grade rows {gold, prediction} of a .jsonl, .json or .parquet file: the rows with `equal` and `by` go to path_out."""
     rejects: list[Reject] = []
     lines: list[bytes] = []
-    equal = 0
+    equal, by = 0, Counter[str]()
     with Grader() as grader:
         for graded in _graded(path_in, grader):
             if isinstance(graded, Reject):
@@ -103,8 +123,9 @@ def grade_file(path_in: Path, path_out: Path) -> Counts:
                 continue
             lines.append(json.dumps(graded.data, ensure_ascii=False, sort_keys=True).encode() + b"\n")
             equal += bool(graded.data["equal"])
+            by[str(graded.data["by"])] += 1
     store.write_bytes(path_out, b"".join(lines))
-    return Counts(len(lines), equal, tuple(rejects))
+    return Counts(len(lines), equal, tuple(rejects), {rule: by[rule] for rule in RULES if by[rule]})
 
 
 def _graded(path: Path, grader: Grader) -> Iterator[Raw | Reject]:

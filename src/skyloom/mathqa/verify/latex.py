@@ -8,14 +8,23 @@ Run      clean(r"$\dfrac12\,$") == r"\frac{1}{2}"
 """
 
 import re
+import sys
+import unicodedata
 
-SIGNS = str.maketrans({
+# Every decimal digit reads as 0 to 9: full-width, Arabic-Indic, Devanagari and the rest; marks that only steer the display go.
+DIGITS = {chr(k): str(unicodedata.digit(chr(k))) for k in range(128, 1 << 16) if unicodedata.category(chr(k)) == "Nd"}
+UNSEEN = {chr(k): "" for k in range(sys.maxunicode + 1 >> 4) if unicodedata.category(chr(k)) == "Cf"}
+SIGNS = str.maketrans(DIGITS | UNSEEN | {
     "−": "-", "–": "-", "—": "-", "×": "*", "⋅": "*", "·": "*", "∗": "*", "÷": "/", "∕": "/", "⁄": "/", "°": r"^{\circ}",
     "’": "'", "‘": "'", "，": ",", "（": "(", "）": ")", "％": "%", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "∪": r"\cup ",
     "∞": r"\infty ", "π": r"\pi ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "±": r"\pm ", "√": r"\sqrt",
     "¹": "^{1}", "²": "^{2}", "³": "^{3}", "⁴": "^{4}", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}",
-    "£": " ", "€": " ", "¥": " ", "₹": " ", "\u00a0": " ", "\u200b": "", "\u2062": "*", "\u2009": "", "\u202f": "",
+    "。": ".", "；": ";", "：": ":", "［": "[", "］": "]", "｛": "{", "｝": "}", "＋": "+", "－": "-", "＝": "=", "．": ".", "\x00": "",
+    "“": "", "”": "", '"': "", "٫": ".", "٬": ",", "、": ",",
+    "£": " ", "€": " ", "¥": " ", "₹": " ", "\u00a0": " ", "\u2062": "*", "\u2009": "", "\u202f": "",
 })  # fmt: skip
+NUMERAL = re.compile(r"-?[0-9]+(?:[,.][0-9]+)*")
+ESCAPED_TWICE = re.compile(r"\\(?=\\[A-Za-z]{2})")  # \\\\le; in a matrix it is the end of a row
 # Applied in this order; each takes one pass.
 RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), put)
@@ -54,6 +63,7 @@ RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\sqrt\s*([A-Za-z0-9])", r"\\sqrt{\1}"),
         (r"\\frac\s*(\\[A-Za-z]+|[A-Za-z0-9])\s*", r"\\frac{\1}"),
         (r"(\\frac\s*\{[^{}]*\})\s*(\\[A-Za-z]+|[A-Za-z0-9])", r"\1{\2}"),
+        (r"\^\s*\(([^()]*)\)", r"^{\1}"),  # plain text: 2^(1/4)
         (r"\^\s*(\d+|[A-Za-z])", r"^{\1}"),  # x^10 is meant as x^{10}, though TeX sets a 1 above and a 0 beside it
         (r"_\s*([A-Za-z0-9])", r"_{\1}"),
         (r"\s+", " "),
@@ -63,7 +73,16 @@ RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 def clean(text: str) -> str:
     """One spelling of an answer; single blanks stay where they may part words or a mixed number."""
-    text = text.translate(SIGNS)
+    if NUMERAL.fullmatch(text):  # nothing to clean, and most answers are one
+        return text
+    return _clean(text)
+
+
+def _clean(text: str) -> str:
+    """As clean, by all the rules."""
+    text = text.translate(SIGNS).strip().rstrip("\\")
+    if "\\end" not in text:
+        text = ESCAPED_TWICE.sub("", text)
     for pattern, put in RULES:
         text = pattern.sub(put, text)
     return text.lstrip(";,:? ").rstrip(".;,:? ")

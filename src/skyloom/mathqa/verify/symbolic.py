@@ -16,9 +16,12 @@ import sympy
 from latex2sympy2_extended import latex2sympy
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig
 
+from skyloom.mathqa.verify.equivalence import FLOAT_DIGITS, significant
+
 DIGITS = 60
 TOLERANCE = sympy.Float("1e-40", DIGITS)
 POINTS: tuple[tuple[int, int], ...] = ((7, 3), (-5, 7), (19, 11), (-23, 13), (3, 17), (29, 5))
+LARGE = 10**20  # what differs by 1 is near at 60 digits when it is large enough
 FEWEST = 3  # points that must agree
 CONVERSION = ConversionConfig(lowercase_symbols=False)
 RELATIONS = {sympy.Eq: "=", sympy.Ne: "!=", sympy.StrictLessThan: "<", sympy.LessThan: "<=",
@@ -31,6 +34,15 @@ def same(left: str, right: str) -> bool | None:
     a, b = _parse(left), _parse(right)
     if a is None or b is None:
         return None
+    if a.has(sympy.Sum, sympy.Product, sympy.Integral):  # evaluated at points only where they differ in form
+        a, b = _ordered(a), _ordered(b)
+    if a == b and not a.has(sympy.zoo, sympy.nan):
+        return True
+    if isinstance(a, sympy.MatrixBase | sympy.MatrixExpr) or isinstance(b, sympy.MatrixBase | sympy.MatrixExpr):
+        return _same_matrix(a, b)
+    digits = max(significant(left), significant(right))
+    if digits >= FLOAT_DIGITS and not _symbols(a, b):
+        return _near(_at(a, [], 0), _at(b, [], 0), sympy.Float(10, DIGITS) ** (2 - digits))
     kinds = (_relation(a), _relation(b))
     if kinds[0] != kinds[1]:
         return False
@@ -42,11 +54,28 @@ def same(left: str, right: str) -> bool | None:
 def _parse(text: str) -> Term | None:
     try:
         parsed: Term = latex2sympy(text, conversion_config=CONVERSION)
-        return parsed.subs(sympy.Symbol("i"), sympy.I) if isinstance(parsed, sympy.Basic) else None
+        known = isinstance(parsed, sympy.Basic | sympy.MatrixBase)
+        return parsed.subs(sympy.Symbol("i"), sympy.I) if known else None
     except (MemoryError, KeyboardInterrupt):
         raise
     except Exception:  # noqa: BLE001 - the parser raises bare Exception and whatever its grammar stumbles over
         return None
+
+
+def _ordered(term: Term) -> Term:
+    """Built anew, so that factors stand in SymPy's order."""
+    return term.func(*(_ordered(each) for each in term.args)) if term.args else term
+
+
+def _same_matrix(a: Term, b: Term) -> bool | None:
+    """Entry by entry, after sums and products are worked out."""
+    a, b = (term.doit() for term in (a, b))
+    if not isinstance(a, sympy.MatrixBase) or not isinstance(b, sympy.MatrixBase):
+        return None
+    if a.shape != b.shape:
+        return False
+    entries = [_same_value(x, y) for x, y in zip(a.flat(), b.flat(), strict=True)]
+    return False if False in entries else None if None in entries else True
 
 
 def _relation(term: Term) -> str:
@@ -64,16 +93,32 @@ def _same_value(a: Term, b: Term) -> bool | None:
         return True if a == b else None
     symbols = _symbols(a, b)
     if not symbols:
-        return _near(_at(a, symbols, 0), _at(b, symbols, 0))
-    pairs = [
-        (x, y)
+        return _same_constant(a, b)
+    points = [
+        (x, y, k)
         for k in range(len(POINTS))
         if (x := _at(a, symbols, k)) is not None and (y := _at(b, symbols, k)) is not None
     ]
     # Variables are real: where a root or logarithm leaves the reals, sqrt(1/n) and 1/sqrt(n) differ by a sign that nobody means.
-    real = [(x, y) for x, y in pairs if x.is_extended_real and y.is_extended_real]
-    used = pairs if a.has(sympy.I) or b.has(sympy.I) or len(real) < FEWEST else real
-    return all(_near(x, y) for x, y in used) if len(used) >= FEWEST else None
+    real = [point for point in points if point[0].is_extended_real and point[1].is_extended_real]
+    used = points if a.has(sympy.I) or b.has(sympy.I) or len(real) < FEWEST else real
+    if len(used) < FEWEST:
+        return None
+    return all(
+        _near(x, y) and (abs(x) < LARGE or _same_constant(_put(a, symbols, k), _put(b, symbols, k))) for x, y, k in used
+    )
+
+
+def _same_constant(a: Term, b: Term) -> bool | None:
+    """Measured by the terms that are left in the difference: 10^(10^10) and 10^(10^10) + 1 differ by 1, not by next to nothing."""
+    gap = a - b
+    if gap.is_Rational:
+        return bool(gap == 0)
+    whole, parts = _at(gap, [], 0), [_at(term, [], 0) for term in sympy.Add.make_args(gap)]
+    known = [value for value in parts if value is not None and value.is_finite]
+    if whole is None or not whole.is_finite or len(known) < len(parts):
+        return _near(_at(a, [], 0), _at(b, [], 0))
+    return bool(abs(whole) <= TOLERANCE * max(abs(value) for value in known))
 
 
 def _same_relation(a: Term, b: Term, sign: str) -> bool | None:
@@ -94,16 +139,21 @@ def _symbols(a: Term, b: Term) -> list[Term]:
     return sorted(a.free_symbols.union(b.free_symbols), key=str)
 
 
+def _put(term: Term, symbols: Sequence[Term], shift: int) -> Term:
+    """The term at one point."""
+    chosen = [sympy.Rational(*POINTS[(k + shift) % len(POINTS)]) + k // len(POINTS) for k in range(len(symbols))]
+    return term.subs(dict(zip(symbols, chosen, strict=True)))
+
+
 def _at(term: Term, symbols: Sequence[Term], shift: int) -> Term | None:
     """The number that the term is at one point, or None."""
-    chosen = [sympy.Rational(*POINTS[(k + shift) % len(POINTS)]) + k // len(POINTS) for k in range(len(symbols))]
-    value = sympy.N(term.subs(dict(zip(symbols, chosen, strict=True))), DIGITS)
+    value = sympy.N(_put(term, symbols, shift), DIGITS)
     if value is sympy.nan or value.has(sympy.zoo):
         return None
     return value if value.is_number else None
 
 
-def _near(a: Term | None, b: Term | None) -> bool | None:
+def _near(a: Term | None, b: Term | None, tolerance: Term = TOLERANCE) -> bool | None:
     """None where one of them has no value."""
     if a is None or b is None:
         return None
@@ -112,4 +162,4 @@ def _near(a: Term | None, b: Term | None) -> bool | None:
     if not (a.is_finite and b.is_finite):
         return False
     size = max(abs(a), abs(b))
-    return bool(abs(a - b) <= TOLERANCE * size)
+    return bool(abs(a - b) <= tolerance * size)

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import threading
@@ -34,16 +35,19 @@ class Worker:
         self._unread = b""
 
     def decide(self, gold: str, answer: str) -> Outcome:
-        """The verdict of the computer algebra; by "timeout" or "memory" where it had to be stopped."""
+        """The verdict of the computer algebra; by "timeout", "memory" or "killed" where it was stopped."""
         with self._lock:
+            if self._process is not None and self._process.poll() is not None:
+                self._stop()  # it ended between two pairs, and this one has no part in it
             process = self._process or self._start()
             try:
                 _pipe(process.stdin).write(json.dumps([gold, answer]).encode() + b"\n")
                 _pipe(process.stdin).flush()
                 line = self._line(self._seconds)
             except (BrokenPipeError, EOFError):
+                code = process.wait()
                 self._stop()
-                return Outcome(None, "memory")
+                return Outcome(None, "timeout" if code == -signal.SIGALRM else "killed")
             if line is None:
                 self._stop()
                 return Outcome(None, "timeout")

@@ -22,6 +22,12 @@ BOMBS = ["5^{5^{5^{5^5}}}", "(((((6!)!)!)!)!)!"]
         ("5", "", Verdict(equal=False, by="no_answer", answer=None)),
         ("5", "there is no way for me to solve this, I am sorry", Verdict(equal=False, by="no_answer", answer=None)),
         ("", "5", Verdict(equal=False, by="no_answer", answer="5")),
+        (
+            "all positive multiples of 3",
+            "all positive divisors of 3",
+            Verdict(equal=False, by="unreadable", answer="3"),
+        ),
+        ("all positive multiples of 3", "3", Verdict(equal=False, by="unreadable", answer="3")),
         ("x+1", "The answer is $1+x$", Verdict(equal=True, by="algebra", answer="$1+x$")),
     ],
 )
