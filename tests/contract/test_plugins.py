@@ -32,7 +32,7 @@ def test_every_plugin_says_what_it_is_and_has_a_config(group, name):
     assert str(registry.plugin_of(config_class)) == f"{group}/{name}"
 
 
-@of_kind("annotate", "decide", "losses", "bots")
+@of_kind("annotate", "decide", "losses", "graders", "bots")
 def test_default_configs_round_trip_through_json(group, name):
     config = config_of(registry.load(group, name))
     assert from_dict(PluginConfig, to_dict(config)) == config

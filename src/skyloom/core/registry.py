@@ -112,7 +112,7 @@ def parse(text: str) -> Plugin:
 
 def groups() -> tuple[str, ...]:
     """Every group of the package: folders whose files are plug-ins, found by the word that the folder is called."""
-    words = {"sources", "annotate", "decide", "losses", "augment", "evals", "bots"}
+    words = {"sources", "annotate", "decide", "losses", "augment", "evals", "graders", "bots"}
     found = [path for path in _PACKAGE.glob("*/*") if path.is_dir() and path.name in words]
     found += [path for path in _PACKAGE.glob("recipes/*") if path.is_dir() and path.name != "__pycache__"]
     return tuple(sorted(".".join(path.relative_to(_PACKAGE).parts) for path in found))

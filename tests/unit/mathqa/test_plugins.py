@@ -6,6 +6,7 @@ from augmenting import play, recited
 from skyloom.core import registry
 from skyloom.mathqa.benchmark import EvalConfig, Graded, accuracy
 from skyloom.mathqa.operators import ANSWER, AugmentConfig, Refused
+from skyloom.mathqa.verify.grading import grade
 
 AUGMENT = registry.names("mathqa.augment")
 EVALS = registry.names("mathqa.evals")
@@ -76,10 +77,10 @@ def test_a_gold_answer_scores_one_and_the_report_has_n_and_interval(name):
     module = registry.load("mathqa.evals", name)
     assert issubclass(module.Config, EvalConfig)
     item, output = module.EXAMPLE
-    assert module.score(item, output).equal
-    assert module.score(item, item.answer).equal
-    assert not module.score(item, "I do not know.").equal
-    told = accuracy(name, [Graded(item=item, output=output, finished=True, verdict=module.score(item, output))])
+    assert grade(item.answer, output).equal
+    assert grade(item.answer, item.answer).equal
+    assert not grade(item.answer, "I do not know.").equal
+    told = accuracy(name, [Graded(item=item, output=output, finished=True, verdict=grade(item.answer, output))])
     assert (told.n, told.value) == (1, 1.0)
     assert told.low < 1.0
 
@@ -88,7 +89,7 @@ def test_every_item_of_the_world_scores_its_own_gold():
     module = registry.load("mathqa.evals", "world")
     items = module.items(module.Config(rows=100))
     assert len({item.id for item in items}) == len(items)
-    assert all(module.score(item, f"So it is.\nThe answer is {item.answer}").equal for item in items)
+    assert all(grade(item.answer, f"So it is.\nThe answer is {item.answer}").equal for item in items)
     assert len(module.items(module.Config(rows=100, limit=7))) == 7
 
 

@@ -5,7 +5,7 @@ Flow     collect -> synthesize -> curate -> train -> [evaluate] -> report
 Run      skyloom mathqa eval --data PATH/gsm8k/test.jsonl --model MODEL --out DIR
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from skyloom.core.config import NOT_KEYED
@@ -13,11 +13,10 @@ from skyloom.mathqa import benchmark
 from skyloom.mathqa.benchmark import EvalConfig, Item
 from skyloom.mathqa.reading import read_items
 from skyloom.mathqa.sources import gsm8k
-from skyloom.mathqa.verify.grading import Verdict
 
 NAME: str = "gsm8k"
 SOURCE: str = "gsm8k"
-VERSION: int = 1
+VERSION: int = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,13 +33,11 @@ def inputs(config: Config) -> tuple[Path, ...]:
 
 
 def items(config: Config) -> tuple[Item, ...]:
-    """The problems in file order; raises BadInput where a row cannot be used: a benchmark is not read in part."""
-    return benchmark.limited(read_items(gsm8k, gsm8k.Config(path=config.path), NAME), config.limit)
+    """The problems in file order; raises BadInput where a row cannot be used: a benchmark is not read in part.
 
-
-def score(item: Item, output: str) -> Verdict:
-    """Right when THE grader says so."""
-    return benchmark.score(item, output)
+    A gold 1,080 stands as 1080, as the published scripts read it: graders that compare texts would lose it otherwise."""
+    found = read_items(gsm8k, gsm8k.Config(path=config.path), NAME)
+    return benchmark.limited([replace(item, answer=item.answer.replace(",", "")) for item in found], config.limit)
 
 
 EXAMPLE: tuple[Item, str] = (

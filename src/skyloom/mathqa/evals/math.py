@@ -13,7 +13,6 @@ from skyloom.mathqa import benchmark
 from skyloom.mathqa.benchmark import EvalConfig, Item
 from skyloom.mathqa.reading import read_items
 from skyloom.mathqa.sources import math_hendrycks
-from skyloom.mathqa.verify.grading import Verdict
 
 NAME: str = "math"
 SOURCE: str = "math_hendrycks"
@@ -36,11 +35,6 @@ def inputs(config: Config) -> tuple[Path, ...]:
 def items(config: Config) -> tuple[Item, ...]:
     """The problems in file order; raises BadInput where a row cannot be used: a benchmark is not read in part."""
     return benchmark.limited(read_items(math_hendrycks, math_hendrycks.Config(path=config.path), NAME), config.limit)
-
-
-def score(item: Item, output: str) -> Verdict:
-    """Right when THE grader says so."""
-    return benchmark.score(item, output)
 
 
 EXAMPLE: tuple[Item, str] = (

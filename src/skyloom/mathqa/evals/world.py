@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from skyloom.mathqa import benchmark
 from skyloom.mathqa.benchmark import EvalConfig, Item
-from skyloom.mathqa.verify.grading import Verdict
 from skyloom.mathqa.world.expressions import show
 from skyloom.mathqa.world.grammar import solve
 from skyloom.mathqa.world.problems import SHARES, problems
@@ -45,11 +44,6 @@ def items(config: Config) -> tuple[Item, ...]:
         for number, (text, posed) in enumerate(drawn.items())
     ]
     return benchmark.limited(found, config.limit)
-
-
-def score(item: Item, output: str) -> Verdict:
-    """Right when THE grader says so."""
-    return benchmark.score(item, output)
 
 
 EXAMPLE: tuple[Item, str] = (

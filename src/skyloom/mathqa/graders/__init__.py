@@ -1,0 +1,1 @@
+"""Graders of the panel, one file each: what a common script says of an output; THE grader is `ours`."""
