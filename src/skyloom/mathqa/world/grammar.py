@@ -81,6 +81,10 @@ class Kind:
     forms: tuple[Form, ...]
     words: Mapping[str, tuple[str, ...]]
     """What may stand in a wording's slots."""
+    invalid: str = ""
+    """Why a question of this kind is no problem; empty: it is one."""
+    answers: tuple[Formula, ...] = ()
+    """What may be answered to a question that is no problem; it has no steps."""
 
 
 @dataclass(frozen=True)
@@ -146,13 +150,15 @@ class Solution(NamedTuple):
 
 
 class Grammar(NamedTuple):
-    """Everything that grammar.toml and composition.toml say."""
+    """Everything that grammar.toml, composition.toml and illposed.toml say."""
 
     kinds: Mapping[str, Kind]
     further: tuple[Kind, ...]
     settings: tuple[Kind, ...]
     specific: Mapping[str, str]
     """A more specific word for a general one."""
+    illposed: tuple[Kind, ...]
+    """Kinds of question that are no problems."""
 
 
 class _Fit(NamedTuple):
@@ -214,6 +220,8 @@ def _kinds(entries: Iterable[Mapping[str, Any]], words: Mapping[str, tuple[str, 
             keep=tuple(Formula(text) for text in entry.get("keep", ())),
             forms=tuple(_form(template, words) for template in entry["forms"]),
             words=words,
+            invalid=entry.get("invalid", ""),
+            answers=tuple(Formula(text) for text in entry.get("answers", ())),
         )
         for entry in entries
     )
@@ -222,9 +230,9 @@ def _kinds(entries: Iterable[Mapping[str, Any]], words: Mapping[str, tuple[str, 
 @lru_cache(maxsize=1)
 def grammar() -> Grammar:
     """The shipped grammar, read once."""
-    base, more = (
+    base, more, none = (
         tomllib.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))
-        for name in ("grammar.toml", "composition.toml")
+        for name in ("grammar.toml", "composition.toml", "illposed.toml")
     )
     words, others = ({slot: tuple(values) for slot, values in data["words"].items()} for data in (base, more))
     return Grammar(
@@ -232,6 +240,7 @@ def grammar() -> Grammar:
         further=_kinds(more["further"], others),
         settings=_kinds(more["setting"], others),
         specific=more["specific"],
+        illposed=_kinds(none["kind"], words),
     )
 
 
@@ -239,6 +248,8 @@ def _walk(
     posed: Posed, slip: Callable[[int, Number], Number] | None = None
 ) -> Iterator[tuple[Formula, Numbers, Number]]:
     """Formula, the numbers that it is filled with, and value of each line of working."""
+    if posed.kind.invalid:
+        raise Unsolvable(f"{posed.kind.name}: {posed.kind.invalid}")
     place: int = 0
     result: Number = 0
     for part in (posed, *posed.then):
@@ -305,7 +316,10 @@ def draw(kind: Kind, rng: np.random.Generator, onto: Posed | None = None) -> Pos
         posed = Posed(kind, form, {name: int(values[name]) for name in kind.forms[form].numbers}, words)
         posed = posed if onto is None else replace(onto, then=(*onto.then, posed))
         try:
-            answer(posed)
+            if kind.invalid:
+                _check(kind, posed.numbers)
+            else:
+                answer(posed)
         except Unsolvable:
             if not kind.draw:
                 break  # there is nothing else to draw
@@ -316,21 +330,34 @@ def draw(kind: Kind, rng: np.random.Generator, onto: Posed | None = None) -> Pos
 
 @lru_cache(maxsize=65_536)
 def read(text: str) -> Posed | None:
-    """The problem that this text poses, or None where no wording of the grammar fits; blanks do not matter."""
-    fit: _Fit | None = _read(text, opened=False)
+    """The problem that this text poses, or None where no wording of one fits; blanks do not matter."""
+    fit: _Fit | None = _read(text, grammar().kinds.values(), opened=False)
     return None if fit is None else fit.posed
 
 
 @lru_cache(maxsize=65_536)
 def read_open(text: str) -> Open | None:
     """The problem that this text poses with one number not given: the same letter, or `some`, stands for it wherever it does."""
-    fit: _Fit | None = _read(text, opened=True)
+    fit: _Fit | None = _read(text, grammar().kinds.values(), opened=True)
     if fit is None or len(fit.letters) != 1 or len(fit.constants) > 1:
         return None
     return Open(fit.posed, min(fit.letters), min(fit.constants, default=None))
 
 
-def _read(text: str, *, opened: bool) -> _Fit | None:
+@lru_cache(maxsize=65_536)
+def read_illposed(text: str) -> Posed | None:
+    """The question that this text asks and that is no problem, or None: with other numbers the same words may pose one."""
+    fit: _Fit | None = _read(text, grammar().illposed, opened=False)
+    if fit is None:
+        return None
+    try:
+        _check(fit.posed.kind, fit.posed.numbers)
+    except Unsolvable:
+        return None
+    return fit.posed
+
+
+def _read(text: str, kinds: Iterable[Kind], *, opened: bool) -> _Fit | None:
     rules: Grammar = grammar()
     text = BLANKS.sub(" ", text).strip()
     setting: list[Posed] = []
@@ -340,7 +367,7 @@ def _read(text: str, *, opened: bool) -> _Fit | None:
         setting.append(told.posed)
         text = text[place + 2 :]
     own, lead, chain = text.partition(LEAD)
-    fits: list[_Fit | None] = [_fit(rules.kinds.values(), own + text[-1:] if lead else own, opened=opened)]
+    fits: list[_Fit | None] = [_fit(kinds, own + text[-1:] if lead else own, opened=opened)]
     fits += [_fit(rules.further, step, opened=opened) for step in chain[:-1].split(THEN)] if lead else []
     found: list[_Fit] = [fit for fit in fits if fit is not None]
     if len(found) < len(fits):

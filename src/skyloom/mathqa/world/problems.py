@@ -14,7 +14,7 @@ from skyloom.core.errors import BadInput
 from skyloom.core.rng import stream
 from skyloom.mathqa.world.expressions import Unsolvable, show
 from skyloom.mathqa.world.grammar import Kind, Posed, draw, grammar, part
-from skyloom.mathqa.world.understanding import Found, solution, understand
+from skyloom.mathqa.world.understanding import Found, invalid, solution, understand
 
 Part = Literal["train", "eval"]
 LEVELS: tuple[int, ...] = (1, 2, 3, 4, 5)
@@ -32,6 +32,8 @@ class Judgement(NamedTuple):
     """Lines of working that the solution takes; 0 where there is none."""
     readable: bool
     """Is the text of the grammar? Without an answer it then asks what nobody can answer."""
+    invalid: str = ""
+    """Why a readable question has no answer: a reason of world/illposed.py."""
 
 
 def part_of(posed: Posed) -> Part:
@@ -70,5 +72,5 @@ def judge(question: str, answer: str) -> Judgement:
     try:
         lines, value = solution(found)
     except Unsolvable:
-        return Judgement("", right=False, steps=0, readable=True)
+        return Judgement("", right=False, steps=0, readable=True, invalid=invalid(found))
     return Judgement(show(value), right=show(value) == answer.strip(), steps=len(lines), readable=True)

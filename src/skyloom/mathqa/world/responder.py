@@ -21,11 +21,11 @@ import numpy as np
 from skyloom.core.records import Message
 from skyloom.core.rng import stream
 from skyloom.mathqa.records import MARK
-from skyloom.mathqa.world import evolving
+from skyloom.mathqa.world import evolving, illposed
 from skyloom.mathqa.world.backward import NUMBER, Backward, fill, state
 from skyloom.mathqa.world.expressions import Number, Unsolvable, show
 from skyloom.mathqa.world.grammar import Open, Posed, Solution, answer, read_open, reword, solve
-from skyloom.mathqa.world.understanding import Found, solution, understand
+from skyloom.mathqa.world.understanding import Found, invalid, solution, understand
 
 REWORD: re.Pattern[str] = re.compile(r"\b(other words|reword|rephrase|restate)", re.IGNORECASE)
 STRATEGIES: Mapping[str, re.Pattern[str]] = {
@@ -42,6 +42,7 @@ NOTHING_WRONG: str = "It asks for one thing and gives its numbers."
 UNWILLING: str = "I am sorry, I cannot make a harder problem of this one."
 TRIES: int = 20  # slips tried before a problem counts as one that no slip spoils
 SLOTS: int = 3  # of a request to create, check and finish
+NOTICES: float = 0.25  # of the answers to what has none
 WEAK: tuple[str, ...] = ("unchanged", "no_question", "solved", "sorry")
 
 
@@ -65,12 +66,25 @@ class Responder:
     """Share of new problems that are none: the old one, nothing asked, the solution given away, an apology; a quarter each."""
     unsolvable: float = 0.0
     """Share of new problems that keep a number back which the solution needs."""
+    missing: float = 0.0
+    """Share of new problems that lack a condition: a number kept back, or another question with a relation too few; half each."""
+    several: float = 0.0
+    """Share of new problems to which several answers fit."""
+    contradictory: float = 0.0
+    """Share of new problems whose conditions cannot all hold."""
+    impossible: float = 0.0
+    """Share of new problems that nothing solves: no whole number, less than none."""
+    bluff: float = 0.0
+    """Share of unsolvable problems, of those not answered by `wrong`, that it answers: three in four with a number that changes from
+    draw to draw, one in four with words that say what is amiss and then a number or none, half each."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             rate: float = getattr(self, field.name)
             if not 0 <= rate <= 1:
                 raise ValueError(f"{field.name}={rate} must lie within 0 and 1")
+        if (whole := sum(getattr(self, name) for name in illposed.RATES)) > 1:
+            raise ValueError(f"{' + '.join(illposed.RATES)} = {whole} must be at most 1")
 
     def __call__(self, messages: Sequence[Message], sample: int = 0) -> str:
         """The reply to a chat: to its last question."""
@@ -91,9 +105,9 @@ class Responder:
         if found is None:
             raise Unsolvable
         if isinstance(found, Open):
-            if opening or not chance.happens("wrong", self.wrong):
+            if opening:
                 raise Unsolvable("a number is missing")
-            return _obey(asked, _guessed(found, chance).text)
+            return _obey(asked, self._solved(found, chance))
         if len(opening) >= SLOTS:
             return self._created(asked, opening, found, chance)
         strategy: str | None = next((name for name, words in STRATEGIES.items() if words.search(task)), None)
@@ -102,13 +116,16 @@ class Responder:
             return UNWILLING if new is None else _obey(asked, new)
         return _obey(asked, (self._reworded if REWORD.search(task) else self._solved)(found, chance))
 
-    def _solved(self, found: Posed | Backward, chance: "_Chance") -> str:
+    def _solved(self, found: Found, chance: "_Chance") -> str:
         try:
             right: Solution = solution(found)
         except Unsolvable:
-            if not chance.happens("wrong", self.wrong):
-                raise
-            return _guessed(found, chance).text
+            if chance.happens("wrong", self.wrong):
+                return _guessed(found, chance).text
+            if chance.happens("bluff", self.bluff):
+                return _bluffed(found, chance)
+            raise
+        assert not isinstance(found, Open)
         if not chance.happens("wrong", self.wrong + self.wrong_per_step * (len(right.lines) - 1)):
             return right.text
         return (_slipped(found, right, chance) if isinstance(found, Posed) else _misfit(found, right, chance)).text
@@ -153,8 +170,19 @@ class Responder:
         if weakness == "no_question":
             return f"This is about the numbers {' and '.join(evolving.DIGITS.findall(new.text))}."
         posed: Posed = new if isinstance(new, Posed) else new.fitting
+        reason: str | None = self._reason(chance)
+        if reason is not None:
+            return illposed.planted(posed, reason, rng)
         hollow: str | None = evolving.hollow(posed, rng) if chance.happens("unsolvable", self.unsolvable) else None
         return new.text if hollow is None else hollow
+
+    def _reason(self, chance: "_Chance") -> str | None:
+        """Why the new problem is none, where it is none."""
+        at: float = chance.draw("reason")
+        for name, reason in illposed.RATES.items():
+            if (at := at - getattr(self, name)) < 0:
+                return reason
+        return None
 
     def _created(self, asked: str, opening: Sequence[str], found: Posed | Backward, chance: "_Chance") -> str:
         """A similar problem, its check, and the problem again."""
@@ -297,8 +325,22 @@ def _misfit(found: Backward, right: Solution, chance: _Chance) -> Solution:
     return Solution((f"{found.open.letter}={show(guess)}",), guess)
 
 
+def _bluffed(found: Found, chance: _Chance) -> str:
+    """An answer to what has none, or words that say so."""
+    guess: Solution = _guessed(found, chance)
+    if not chance.happens("notices", NOTICES):
+        return guess.text
+    says: illposed.Sayings = illposed.sayings()[invalid(found)]
+    line: str = says.lines[chance.pick("line", len(says.lines))]
+    told: str = says.answers[chance.pick("told", len(says.answers))]
+    return f"{line}\n{guess.text if chance.draw('all the same') < 0.5 else MARK + told}"
+
+
 def _guessed(found: Found, chance: _Chance) -> Solution:
-    """An answer to what has none: with a number of its own where one is missing, past all conditions where they do not hold."""
+    """An answer to what has none: with a number of its own where one is missing, past all conditions where they do not hold, one of
+    several where the question is no problem."""
+    if isinstance(found, Posed) and found.kind.invalid:
+        found = illposed.pretended(found, chance.pick("answer", len(found.kind.answers)))
     for attempt in range(TRIES):
         guess: int = 1 + chance.pick(f"guess{attempt}", 20)
         if isinstance(found, Backward):

@@ -54,7 +54,7 @@ def test_a_hollow_problem_is_seen_to_have_no_answer():
     assert len(hollow) > 100, "only formulas without a number that stands by itself have none"
     for text in hollow:
         assert "some" in text
-        assert judge(text, "3") == ("", False, 0, True)
+        assert judge(text, "3") == ("", False, 0, True, "missing_condition")
 
 
 def test_a_deeper_backward_question_keeps_its_unknown():
@@ -63,7 +63,7 @@ def test_a_deeper_backward_question_keeps_its_unknown():
     for number in range(20):
         new = evolving.deeper_backward(found, (1, 2), stream(number, "backward"))
         assert read_backward(new.text) is not None
-        assert judge(new.text, "3") == ("3", True, 5, True)
+        assert judge(new.text, "3") == ("3", True, 5, True, "")
 
 
 def test_the_same_draws_make_the_same_problem():

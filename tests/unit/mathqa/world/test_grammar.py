@@ -98,7 +98,7 @@ def test_a_slip_changes_the_answer_and_judge_sees_it():
     slipped = solve(posed, lambda step, value: value + 7 if step == 0 else value)
     assert slipped.text == "40-5=42\n42/7=6\nThe answer is 6"
     assert not judge(posed.text, "6").right
-    assert judge(posed.text, "5") == ("5", True, 2, True)
+    assert judge(posed.text, "5") == ("5", True, 2, True, "")
 
 
 def test_a_chain_of_steps_is_solved_from_its_text():
@@ -112,7 +112,7 @@ def test_a_chain_of_steps_is_solved_from_its_text():
     assert solve(posed).text == "40-5=35\n35/7=5\n2*5=10\n10+8=18\n18/3=6\n18-6=12\nThe answer is 12"
     assert answer(posed) == 12
     assert posed.content == "linear:a=7,b=5,c=40>double:>plus:k=8>give_third:"
-    assert judge(text.replace("adds 8", "adds 9"), "") == ("", False, 0, True), "no third of 19 is whole"
+    assert judge(text.replace("adds 8", "adds 9"), "") == ("", False, 0, True, "unsolvable"), "no third of 19 is whole"
 
 
 @pytest.mark.parametrize(
