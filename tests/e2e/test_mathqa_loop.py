@@ -71,7 +71,14 @@ def test_a_row_tells_its_trail_and_a_seed_takes_its_rows_along(done):
     row = read_kept(out / "curate").filter(made_in="hard")["row"][0]
     trail = why(out, str(row))
     assert trail.kept
-    assert [ruling.decider for ruling in trail.rulings] == ["contamination", "wrong_answer", "too_long", "duplicates"]
+    assert [ruling.decider for ruling in trail.rulings] == [
+        "contamination",
+        "validity",
+        "wrong_answer",
+        "correct",
+        "too_long",
+        "duplicates",
+    ]
     (parent,) = trail.parents
     assert parent.startswith("world:0:")
     assert trail.record["seed"] == parent

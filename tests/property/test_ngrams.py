@@ -22,8 +22,8 @@ def grams(tokens: list[str], n: int) -> set[tuple[str, ...]]:
 
 
 def spoken(gram: tuple[str, ...]) -> int:
-    """Words that are no sign of a formula or a ruled line."""
-    return sum(word not in "+*/=<>^%-" for word in gram)
+    """Words that are neither a sign of a formula or a ruled line nor a masked number."""
+    return sum(word not in "+*/=<>^%-#" for word in gram)
 
 
 def brute(items: list[str], texts: list[str], rule: Rule) -> set[tuple[int, str]]:

@@ -21,7 +21,7 @@ def test_gsm8k_is_read_whole_and_clean(real_data, tmp_path):
     assert (report.rows, report.rejected, report.split) == (7_473, 0, "train")
     items = gsm8k_test.items(gsm8k_test.Config(path=real_data / "math/gsm8k/test.jsonl"))
     assert len(items) == 1_319
-    assert all(gsm8k_test.score(item, f"The answer is {item.answer}").equal for item in items)
+    assert all(grade(item.answer, f"The answer is {item.answer}").equal for item in items)
     assert not any("<<" in raw.solution for raw in map(gsm8k.to_record, _rows(real_data / "math/gsm8k/test.jsonl")))
 
 

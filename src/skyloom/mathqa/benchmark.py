@@ -2,7 +2,7 @@
 
 Formula  accuracy = right / items, with Wilson's interval; a null baseline answers without reading what is asked
 Source   nulls are ours; greedy zero-shot answers graded by THE grader (Skywork-Math, arXiv 2407.08348, section 4)
-Flow     evals/x.py: `items(config)`, `score(item, output)`; [evaluate] and the contamination index call them
+Flow     evals/x.py: `items(config)`; [evaluate] and the contamination index call them
 """
 
 import re
@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+import polars as pl
+
 from skyloom.core.config import PluginConfig
-from skyloom.core.metrics import Estimate
+from skyloom.core.metrics import Cell, Estimate, Table
 from skyloom.core.stats import wilson
-from skyloom.core.text.ngrams import NgramIndex, Rule
+from skyloom.core.text.items import LAYERS, ItemIndex, ItemRule
 from skyloom.mathqa.verify.grading import Verdict, grade
 
 NUMBER: re.Pattern[str] = re.compile(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?")
@@ -52,11 +54,6 @@ class Graded:
     verdict: Verdict
 
 
-def score(item: Item, output: str) -> Verdict:
-    """THE grader on a whole output; a plug-in's own `score` is this unless the benchmark has rules of its own."""
-    return grade(item.answer, output)
-
-
 def limited(items: Sequence[Item], limit: int) -> tuple[Item, ...]:
     """The first `limit` items; all where it is 0."""
     return tuple(items[:limit] if limit else items)
@@ -67,9 +64,40 @@ def accuracy(name: str, graded: Sequence[Graded]) -> Estimate:
     return Estimate.of(name, wilson(sum(each.verdict.equal for each in graded), len(graded)))
 
 
-def index_of(items: Sequence[Item], n: int) -> NgramIndex:
-    """Hashed n-grams of the questions; an item of fewer words is found as a whole."""
-    return NgramIndex.build([item.question for item in items], Rule(n=n), [item.id for item in items])
+def index_of(items: Sequence[Item], n: int) -> ItemIndex:
+    """What keeps the questions out of training: hashed n-grams, whole short items, and the same without numbers.
+
+    Raises BadInput where there is no item."""
+    return ItemIndex.build([item.question for item in items], [item.id for item in items], ItemRule(n=n))
+
+
+def leaks_by_level(items: Sequence[Item], hits_N: pl.DataFrame, kept_N: pl.Series) -> Table:
+    """Items of each level that rows show, by layer: before curation, and in the rows that it kept.
+
+    `hits_N`: the columns contamination.<layer>, lists of item ids; `kept_N`: bool, which rows curation kept.
+    """
+    hit: dict[str, set[str]] = {layer: _items_in(hits_N, layer) for layer in LAYERS}
+    left: dict[str, set[str]] = {layer: _items_in(hits_N.filter(kept_N), layer) for layer in LAYERS}
+    groups: dict[int | None, set[str]] = {}
+    for item in items:
+        groups.setdefault(item.level, set()).add(item.id)
+    rows: list[tuple[Cell, ...]] = []
+    for level, ids in sorted(groups.items(), key=lambda group: (group[0] is None, group[0] or 0)):
+        shown = set[str]().union(*hit.values()) & ids
+        still = set[str]().union(*left.values()) & ids
+        counts: list[Cell] = [len(hit[layer] & ids) for layer in LAYERS]
+        name = "none" if level is None else f"level {level}"
+        rows.append((name, len(ids), *counts, wilson(len(shown), len(ids)), wilson(len(still), len(ids))))
+    return Table(
+        title="Benchmark items that training rows show",
+        note="items hit by at least one row made, by layer and by any; by rows kept: what the layers that do not drop have left",
+        columns=("level", "items", *LAYERS, "any layer", "by rows kept"),
+        rows=tuple(rows),
+    )
+
+
+def _items_in(hits_N: pl.DataFrame, layer: str) -> set[str]:
+    return set(hits_N[f"contamination.{layer}"].explode().drop_nulls().to_list())
 
 
 def nulls(items: Sequence[Item]) -> tuple[Estimate, ...]:

@@ -2,11 +2,14 @@
 
 import json
 
+import polars as pl
 import pytest
 
 from skyloom.core.errors import BadInput
-from skyloom.mathqa.benchmark import Graded, Item, nulls, numbers_in, score
+from skyloom.core.text.items import LAYERS
+from skyloom.mathqa.benchmark import Graded, Item, index_of, leaks_by_level, nulls, numbers_in
 from skyloom.mathqa.reading import read_examples, read_predictions
+from skyloom.mathqa.verify.grading import grade
 
 
 def item(number, question, answer, level=None):
@@ -79,7 +82,7 @@ def test_a_report_has_levels_nulls_and_every_output(tmp_path):
 
     outputs = ("2+3=5\nThe answer is 5", "The answer is 4", "")
     graded = [
-        Graded(item=each, output=text, finished=True, verdict=score(each, text))
+        Graded(item=each, output=text, finished=True, verdict=grade(each.answer, text))
         for each, text in zip(ITEMS, outputs, strict=True)
     ]
     report = report_on("t", graded)
@@ -94,3 +97,32 @@ def test_a_report_has_levels_nulls_and_every_output(tmp_path):
     assert [row["equal"] for row in rows] == [True, False, False]
     write_evaluation(tmp_path, report.evaluation, report.tables, report.plots)
     assert read_evaluation(tmp_path) == report.evaluation
+
+
+def test_leaks_by_level_count_items_not_rows():
+    items = [
+        Item(id=f"b/{k}", question=f"q{k}", answer="1", level=level, subject="s")
+        for k, level in enumerate((1, 1, 2, None))
+    ]
+    hits = pl.DataFrame(
+        {
+            "contamination.ngram": [["b/0"], ["b/0"], [], None],
+            "contamination.whole": [["b/2"], [], [], None],
+            "contamination.masked": [["b/0"], ["b/1", "b/9"], [], None],
+            "contamination.near": [[], [], [], None],
+        },
+        schema_overrides={f"contamination.{layer}": pl.List(pl.String) for layer in LAYERS},
+    )
+    table = leaks_by_level(items, hits, pl.Series([False, True, True, True]))
+    assert table.columns == ("level", "items", *LAYERS, "any layer", "by rows kept")
+    assert [row[:6] for row in table.rows] == [
+        ("level 1", 2, 1, 0, 2, 0),
+        ("level 2", 1, 0, 1, 0, 0),
+        ("none", 1, 0, 0, 0, 0),
+    ]
+    assert [(row[6].value, row[7].value) for row in table.rows] == [(1, 1), (1, 0), (0, 0)]
+
+
+def test_an_empty_benchmark_has_no_index():
+    with pytest.raises(BadInput, match="none of 0 items"):
+        index_of([], 30)

@@ -4,6 +4,7 @@ import polars as pl
 
 from skyloom.mathqa.annotate import contamination, duplicates, verify
 from skyloom.mathqa.benchmark import Item, index_of
+from skyloom.mathqa.decide import contamination as drop_contaminated
 from skyloom.mathqa.decide import duplicates as drop_duplicates
 from skyloom.mathqa.decide import wrong_answer
 
@@ -17,17 +18,28 @@ def rows(*texts):
 def test_copies_are_found_in_the_row_and_through_its_seed(tmp_path):
     item = Item(id="world/0", question=TEST_ITEM, answer="15", level=1, subject="Arithmetic")
     index_of([item], 30).save(tmp_path / "index.npz")
-    other = "Anna has 6 stamps and gets 8 more. How many stamps does Anna have now?"
+    numbers = "Anna has 6 stamps and gets 8 more. How many stamps does Anna have now?"
+    other = "Ben swims 8 lengths a day. How many lengths does he swim in a week of training?"
     frame = rows(
         (TEST_ITEM, "6+9=15", TEST_ITEM),
         ("How many stamps are 6 and 9?", "6+9=15", TEST_ITEM),
         (other, "6+8=14", other),
         (f"Please: {TEST_ITEM.upper()}", "6+9=15", "x"),
+        (numbers, "6+8=14", numbers),
+        (other, f"It is asked: {TEST_ITEM}", other),
     )
     got = contamination.annotate(frame, contamination.Config(index=tmp_path / "index.npz"))
-    assert got["contamination.hits"].to_list() == [1, 1, 0, 1]
-    assert got["contamination.in_seed"].to_list() == [True, True, False, False]
-    assert got["contamination.item"].to_list() == ["world/0", "world/0", None, "world/0"]
+    assert got["contamination.hits"].to_list() == [1, 1, 0, 1, 1, 1]
+    assert got["contamination.in_seed"].to_list() == [True, True, False, False, True, False]
+    assert got["contamination.item"].to_list() == ["world/0", "world/0", None, *["world/0"] * 3]
+    assert got["contamination.layer"].to_list() == ["whole", "whole", None, "whole", "masked", "whole"]
+    places = ["question", "seed_question", None, "question", "question", "response"]
+    assert got["contamination.place"].to_list() == places
+    reasons = drop_contaminated.decide(got, drop_contaminated.Config())
+    whole = "contaminated_whole"
+    assert reasons.to_list() == [whole, whole, None, whole, "contaminated_masked", whole]
+    literal = drop_contaminated.decide(got, drop_contaminated.Config(layers=("ngram", "whole")))
+    assert literal.to_list() == [whole, whole, None, whole, None, whole]
     assert got["contamination.evidence"][3].startswith("ANNA HAS 6")
     assert contamination.inputs(contamination.Config(index=tmp_path / "index.npz")) == (tmp_path / "index.npz",)
 

@@ -6,7 +6,7 @@ Source   n-gram overlap as in GPT-3 (arXiv 2005.14165, app. C, n = 13), Llemma (
          common 7-gram); the rule for short items is ours: half of MATH has under 30 words
 Flow     evals export an index (hashes, no text) -> [curate: contamination annotators query it] -> deciders
 Run      NgramIndex.build(items, Rule(n=13)).query(texts)
-Limits   n words in a row of which two thirds or more are signs (a ruled line, closing tags, a bare formula) are not sought; nor are
+Limits   n words in a row of which two thirds or more are signs or masked numbers (a ruled line, a bare formula) are not sought; nor are
          paraphrases. 64-bit hashes: 1e9 query words against 1e6 item n-grams give 5e-5 false hits expected
 Shapes   I items, G n-grams, T texts of a query, H hits
 """
@@ -16,10 +16,10 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import polars as pl
@@ -38,7 +38,9 @@ SPOKEN = (
     3  # an n-gram counts when more than one word in so many is no sign: every table's ruled line equals every other's
 )
 BATCH = 1024  # texts whose words stand in memory at once
-_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+Columns = Mapping[str, NDArray[Any]]  # Any: bytes, integers and hashes side by side
+T = TypeVar("T")
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 HITS: dict[str, pl.DataType] = {
     "query": pl.UInt32(),  # position of the text in the query
     "item": pl.String(),  # name of the benchmark item
@@ -90,25 +92,19 @@ class NgramIndex:
     def content_hash(self) -> str:
         """32 hex digits of rule, names and hashes: equal content, equal digits, on every machine."""
         digest = hashlib.blake2b(digest_size=16)
-        for name, column in self._columns().items():
+        for name, column in self.columns().items():
             digest.update(f"{name} {column.dtype.str} {column.shape}\n".encode())
             digest.update(column.tobytes())
         return digest.hexdigest()
 
     def save(self, path: Path) -> None:
         """Write an .npz without pickle; its bytes depend on the content alone."""
-        file = io.BytesIO()
-        np.savez_compressed(file, **self._columns())  # pyright: ignore[reportArgumentType] - its stub takes **kwds for a flag
-        store.write_bytes(path, file.getvalue())
+        save_columns(path, self.columns())
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read what `save` wrote; raises BadInput for a missing, damaged or outdated file."""
-        try:
-            with np.load(io.BytesIO(store.read_bytes(path)), allow_pickle=False) as file:
-                return cls._from_columns({name: file[name] for name in file.files})
-        except _DAMAGE as error:
-            raise BadInput(f"{path}: not an n-gram index of version {VERSION} ({error}); build it again") from error
+        return load_columns(path, cls.from_columns, f"an n-gram index of version {VERSION}")
 
     def _query(self, texts: Texts, offset: int) -> pl.DataFrame:
         batch = Batch.of(texts, masked=self.rule.masked)
@@ -126,7 +122,8 @@ class NgramIndex:
         ]
         return pl.DataFrame(rows, schema=HITS, orient="row")
 
-    def _columns(self) -> dict[str, NDArray[Any]]:  # Any: bytes, integers and hashes side by side
+    def columns(self) -> Columns:
+        """What `save` writes, for files that hold more than one index."""
         head = json.dumps({"version": VERSION, **asdict(self.rule)}, sort_keys=True)
         shape = [(KINDS.index(table.kind), table.length, len(table.hash_G)) for table in self.tables]
         return {
@@ -138,7 +135,8 @@ class NgramIndex:
         }
 
     @classmethod
-    def _from_columns(cls, columns: Mapping[str, NDArray[Any]]) -> Self:  # Any: as above
+    def from_columns(cls, columns: Columns) -> Self:
+        """The index of `columns`; raises one of DAMAGE where they do not fit one another."""
         head = json.loads(columns["head"].tobytes())
         if head.pop("version") != VERSION:
             raise ValueError("another version")
@@ -156,11 +154,30 @@ class NgramIndex:
         return cls(rule=Rule(**head), names_I=names_I, tables=tuple(tables))
 
 
+def save_columns(path: Path, columns: Columns) -> None:
+    """Write an .npz without pickle; its bytes depend on the content alone."""
+    file = io.BytesIO()
+    np.savez_compressed(file, **columns)  # pyright: ignore[reportArgumentType] - its stub takes **kwds for a flag
+    store.write_bytes(path, file.getvalue())
+
+
+def load_columns(path: Path, make: Callable[[Columns], T], what: str) -> T:
+    """`make` of what `save_columns` wrote; raises BadInput for a missing, damaged or other file."""
+    try:
+        with np.load(io.BytesIO(store.read_bytes(path)), allow_pickle=False) as file:
+            return make({name: file[name] for name in file.files})
+    except DAMAGE as error:
+        raise BadInput(f"{path}: not {what} ({error}); build it again") from error
+
+
 def _tables(batch: Batch, rule: Rule) -> Iterator[Table]:
     """The table of n-grams, then one for each length of the items that are shorter than n."""
     short_I = batch.count_T[(batch.count_T > 0) & (batch.count_T < rule.n)]
     lengths: list[int] = np.unique(short_I).tolist()
-    spoken_W1 = np.append(0, np.cumsum(~np.isin(batch.hash_W, Batch.of([SIGNS], masked=False).hash_W)))
+    silent = Batch.of(
+        [f"{SIGNS} 0" if rule.masked else SIGNS], masked=rule.masked
+    )  # a masked number says as little as a sign
+    spoken_W1 = np.append(0, np.cumsum(~np.isin(batch.hash_W, silent.hash_W)))
     for length in [rule.n, *lengths]:
         chosen_T = batch.count_T >= rule.n if length == rule.n else batch.count_T == length
         hash_K = window_hashes(batch.hash_W, length)
