@@ -48,6 +48,7 @@ from skyloom.mathqa.settings import PassConfig
 from skyloom.mathqa.sources import world
 from skyloom.mathqa.synthesize import Pass, synthesize
 from skyloom.mathqa.train import examples_of, train
+from skyloom.mathqa.verify.grading import grade
 from skyloom.mathqa.world.problems import problems
 from skyloom.mathqa.world.responder import Responder
 from skyloom.recipes.mathqa import skywork_math
@@ -184,8 +185,8 @@ def score(out: Path, name: str, rows: pl.DataFrame, size: Size, seed: int) -> li
     train(examples_of(clean), config, seed, folder)
     model, tokenizer = evaluate.load(replace(config.backbone, model=str(folder / "model")), seed)
     outputs = evaluate.write_answers(model, tokenizer, items_of(size), recipe.evaluate.generate, seed)
-    graded = evaluate.grade_all(test_of(size), items_of(size), outputs)
-    store.write_json(file, {"rows": len(clean), "right": [each.verdict.equal for each in graded]})
+    right = [grade(item.answer, each.text).equal for item, each in zip(items_of(size), outputs, strict=True)]
+    store.write_json(file, {"rows": len(clean), "right": right})
     store.remove_tree(folder)
     return score(out, name, rows, size, seed)
 

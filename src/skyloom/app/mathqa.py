@@ -1,4 +1,4 @@
-"""`skyloom mathqa synthesize | verify | grade | sft | eval`: the pieces of the math loop by themselves.
+"""`skyloom mathqa synthesize | verify | export | grade | sft | eval`: the pieces of the math loop by themselves.
 
 Run   skyloom mathqa eval --data gsm8k/test.jsonl --model runs/demo/mathqa --out DIR
       skyloom mathqa eval --data gsm8k/test.jsonl --predictions OUTPUTS.jsonl --out DIR
@@ -59,17 +59,32 @@ def verify(
 
 
 @app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run directory with curated rows.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; must not exist or be empty.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
+) -> None:
+    """Write the kept rows as query and response that `datasets` loads, with a card and the hash of every file."""
+    from skyloom.mathqa.export import export as write
+
+    typer.echo(f'load it: datasets.load_dataset("{write(run, out, force)}", split="train")')
+
+
+@app.command()
 def grade(
     file: Annotated[Path, typer.Argument(help="JSON lines with gold and prediction.")],
     out: Annotated[
         Path | None, typer.Option("--out", help="Graded rows; without it FILE.graded.jsonl beside the file.")
     ] = None,
+    panel: Annotated[
+        bool, typer.Option("--panel", help="Ask every grader: `verdicts` of each, and whether they differ.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Grade answers: each row gets `equal` and the rule that decided."""
     from skyloom.app import mathqa_work as work
 
-    work.show_counts(work.grade(file, out), as_json)
+    work.show_counts(work.grade(file, out, panel=panel), as_json)
 
 
 @app.command()

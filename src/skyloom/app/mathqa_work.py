@@ -1,6 +1,6 @@
 """What the commands of `skyloom mathqa` do: build a config, run the steps in a run directory, print what came out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,14 +17,16 @@ from skyloom.core.metrics import Evaluation, read_evaluation, write_evaluation
 from skyloom.core.records import Reject
 from skyloom.core.run import open_run, read_manifest
 from skyloom.mathqa import pipeline
-from skyloom.mathqa.annotate import duplicates, length
-from skyloom.mathqa.annotate import verify as verify_answers
+from skyloom.mathqa.annotate import contamination
 from skyloom.mathqa.benchmark import EvalConfig
-from skyloom.mathqa.decide import duplicates as drop_duplicates
-from skyloom.mathqa.decide import too_long, wrong_answer
+from skyloom.mathqa.decide import contamination as drop_contaminated
+from skyloom.mathqa.graders import ours
 from skyloom.mathqa.operators import AugmentConfig
+from skyloom.mathqa.panel import GraderConfig, everyone, panel_file
 from skyloom.mathqa.reading import read_predictions
 from skyloom.mathqa.settings import MathConfig, PassConfig, SeedConfig, SynthesizeConfig, TrainConfig
+from skyloom.mathqa.verify.grading import grade_file
+from skyloom.recipes.mathqa import skywork_math
 
 RECIPE: str = "mathqa.synthesize"
 
@@ -47,6 +49,8 @@ class EvalRun(Config):
     benchmark: EvalConfig
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     generate: GenerateConfig = field(default_factory=lambda: GenerateConfig(max_new_tokens=512))
+    grader: GraderConfig = field(default_factory=ours.Config)
+    panel: tuple[GraderConfig, ...] = field(default_factory=everyone)
     predictions: Path | None = field(default=None, metadata=NOT_KEYED)
     output_field: str = ""
     seed: int = 0
@@ -104,14 +108,8 @@ def verify(path: Path) -> Path:
     missing = next((folder for folder in made if not (folder / "step.json").is_file()), None)
     if missing is not None:
         raise BadInput(f"{missing}: not finished; run the `skyloom mathqa synthesize` command again")
-    chain = (
-        length.Config(),
-        duplicates.Config(),
-        verify_answers.Config(),
-        wrong_answer.Config(),
-        too_long.Config(),
-        drop_duplicates.Config(),
-    )
+    leaks = (contamination.Config, drop_contaminated.Config)  # there is no benchmark to compare with
+    chain = tuple(each for each in skywork_math.CHAIN if not isinstance(each, leaks))
     with open_run(RECIPE, config, path, config.seed) as run:
         return pipeline.curate_step(config, chain, made, run)
 
@@ -167,36 +165,48 @@ class Grades(NamedTuple):
 
     file: Path
     rows: int
-    equal: int
+    equal: dict[str, int]
+    """Grader -> rows that it calls equal."""
+    disputed: int | None
+    """Rows on which graders differ; None: one was asked."""
+    by: Mapping[str, int]
+    """Rows by the rule that decided, of ours alone: pairs that were stopped show here."""
     rejects: tuple[Reject, ...]
 
 
-def grade(file: Path, out: Path | None) -> Grades:
-    """Grade a file; BadInput where it is missing."""
-    from skyloom.mathqa.verify.grading import grade_file
-
+def grade(file: Path, out: Path | None, *, panel: bool = False) -> Grades:
+    """Grade a file, with every grader if `panel`; BadInput where it is missing."""
     if not file.is_file():
         raise BadInput(f"{file}: no such file")
     target: Path = out or file.with_name(f"{file.name.partition('.')[0]}.graded.jsonl")
+    if panel:
+        asked = panel_file(file, target)
+        return Grades(target, asked.rows, asked.equal, asked.disputed, {}, asked.rejects)
     counts = grade_file(file, target)
-    return Grades(target, counts.rows, counts.equal, tuple(counts.rejects))
+    return Grades(target, counts.rows, {"ours": counts.equal}, None, counts.by, counts.rejects)
 
 
 def show_counts(grades: Grades, as_json: bool) -> None:
-    """Counts, with the interval of the share that is right."""
+    """Counts, with the interval of the share that is right; a line a grader where several were asked."""
     from skyloom.core.stats import wilson
 
+    alone = grades.disputed is None
     if as_json:
         rejects = [each._asdict() for each in grades.rejects]
-        print_json({"file": str(grades.file), "rows": grades.rows, "equal": grades.equal, "rejects": rejects})
+        equal = grades.equal["ours"] if alone else grades.equal
+        told = {"by": dict(grades.by)} if alone else {"disputed": grades.disputed}
+        print_json({"file": str(grades.file), "rows": grades.rows, "equal": equal, **told, "rejects": rejects})
         return
-    share: str = ""
-    if grades.rows:
-        told = wilson(grades.equal, grades.rows)
-        share = f", {told.value:.3f} [{told.low:.3f}, {told.high:.3f}]"
-    show.say(
-        f"{grades.equal:,} of {grades.rows:,} rows equal{share}; {len(grades.rejects):,} rows rejected: {grades.file}"
-    )
+    for name, count in grades.equal.items():
+        share: str = ""
+        if grades.rows:
+            found = wilson(count, grades.rows)
+            share = f", {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+        show.say(f"{'' if alone else f'{name}: '}{count:,} of {grades.rows:,} rows equal{share}")
+    if grades.by:
+        show.say("  by " + ", ".join(f"{rule} {count:,}" for rule, count in grades.by.items()))
+    disputed = "" if alone else f"{grades.disputed:,} rows disputed; "
+    show.say(f"{disputed}{len(grades.rejects):,} rows rejected: {grades.file}")
     for each in grades.rejects[:10]:
         show.say(f"  {each.file}: row {each.row}: {each.field or 'row'}: {each.reason}")
 
@@ -294,7 +304,7 @@ def _model_path(model: str) -> Path | str:
 
 
 def _evaluate(config: EvalRun, folder: Path) -> None:
-    from skyloom.mathqa import evaluate as work  # torch: only here
+    from skyloom.mathqa import evaluate as work
 
     items = registry.module_of(config.benchmark).items(config.benchmark)
     if config.predictions is not None:
@@ -302,9 +312,7 @@ def _evaluate(config: EvalRun, folder: Path) -> None:
     else:
         model, tokenizer = work.load(config.backbone, config.seed)
         outputs = work.write_answers(model, tokenizer, items, config.generate, config.seed)
-    graded = work.grade_all(config.benchmark, items, outputs)
-    work.write_outputs(work.outputs_file(folder, config.benchmark), graded)
-    report = work.report_on(work.name_of(config.benchmark), graded)
+    report = work.judge(folder, config.benchmark, items, outputs, config.grader, config.panel)
     write_evaluation(folder, report.evaluation, report.tables, report.plots)
 
 

@@ -27,8 +27,9 @@ from skyloom.core.metrics import Evaluation, Plot, Table, read_evaluation, write
 from skyloom.core.plan import Plan
 from skyloom.core.run import Run
 from skyloom.mathqa import planning, summary
-from skyloom.mathqa.annotate import contamination, pass_rate, question_kind
+from skyloom.mathqa.annotate import backward, contamination, pass_rate, question_kind
 from skyloom.mathqa.benchmark import EvalConfig, Item, index_of
+from skyloom.mathqa.decide import contamination as drop_contaminated
 from skyloom.mathqa.records import Problem
 from skyloom.mathqa.settings import COLLECTED, EvaluateConfig, MathConfig, PassConfig, SeedConfig, SynthesizeConfig
 from skyloom.mathqa.synthesize import LOG, Judge, Pass, synthesize
@@ -36,11 +37,12 @@ from skyloom.mathqa.world.responder import Responder
 
 Config = MathConfig
 INDEX: str = "index.npz"
+WRONG: tuple[str, ...] = ("wrong_answer", "votes_disagree", "unlikely", "outranked")
 DEFECTS: dict[str, tuple[str, ...]] = {
-    "wrong": ("wrong_answer", "votes_disagree"),
-    "drifted": ("wrong_answer", "votes_disagree"),
-    "unsound": ("wrong_answer", "votes_disagree"),
-    "leaked": ("contaminated",),
+    "wrong": WRONG,
+    "drifted": WRONG,
+    "unsound": WRONG,
+    "leaked": drop_contaminated.REASONS,
 }
 """Planted in the world -> reasons that count as having found it. unsound: the answer is wrong or the question drifted."""
 
@@ -157,6 +159,11 @@ def open_teacher(config: SynthesizeConfig) -> Generator[TeacherConfig]:
         careless=told.careless,
         weak=told.weak,
         unsolvable=told.unsolvable,
+        missing=told.missing,
+        several=told.several,
+        contradictory=told.contradictory,
+        impossible=told.impossible,
+        bluff=told.bluff,
     )
     with SimulatedTeacher(responder, told.faults, told.seed) as server:
         yield replace(config.teacher, url=server.url)
@@ -182,6 +189,8 @@ def _filled(step: PluginConfig, index: Path | None, made: Sequence[Path], run: R
         return replace(step, made=tuple(made))
     if isinstance(step, question_kind.Config) and step.teacher is not None and step.log is None:
         return replace(step, log=run.cache / "question_kind.sqlite")
+    if isinstance(step, backward.Config) and step.teacher is not None and step.log is None:
+        return replace(step, log=run.cache / "backward.sqlite")
     return step
 
 
@@ -251,15 +260,16 @@ def _evaluate(config: MathConfig, folders: summary.Folders, out: Path) -> None:
     for each in config.evaluate.benchmarks:
         items = registry.module_of(each).items(each)
         outputs = evaluate.write_answers(model, tokenizer, items, config.evaluate.generate, config.seed)
-        graded = evaluate.grade_all(each, items, outputs)
-        evaluate.write_outputs(evaluate.outputs_file(out, each), graded)
-        reports.append(evaluate.report_on(evaluate.name_of(each), graded))
+        reports.append(evaluate.judge(out, each, items, outputs, config.evaluate.grader, config.evaluate.panel))
     whole: Evaluation = replace(
         reports[0].evaluation,
         others=(*reports[0].evaluation.others, *(report.evaluation.headline for report in reports[1:])),
     )
     tables: list[Table] = [*summary.tables(folders), *(table for report in reports for table in report.tables)]
-    plots: list[Plot] = [plot for report in reports for plot in report.plots]
+    tables += summary.leaks(
+        folders, [i for each in config.evaluate.benchmarks for i in registry.module_of(each).items(each)]
+    )
+    plots: list[Plot] = [*summary.plots(folders), *(plot for report in reports for plot in report.plots)]
     write_evaluation(out, whole, tables, plots)
 
 

@@ -17,7 +17,9 @@ from skyloom.core.llm.teacher import TeacherConfig
 from skyloom.core.optim import TrainerConfig
 from skyloom.core.records import SourceConfig
 from skyloom.mathqa.benchmark import EvalConfig
+from skyloom.mathqa.graders import ours
 from skyloom.mathqa.operators import AugmentConfig
+from skyloom.mathqa.panel import GraderConfig, everyone
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +74,16 @@ class SimulatedConfig(Config):
     """Share of new problems that are none: unchanged, solved, without a question, or an apology."""
     unsolvable: float = 0.0
     """Share of new problems that lack a number."""
+    missing: float = 0.0
+    """Share of new problems that lack a condition."""
+    several: float = 0.0
+    """Share of new problems to which several answers fit."""
+    contradictory: float = 0.0
+    """Share of new problems whose conditions cannot all hold."""
+    impossible: float = 0.0
+    """Share of new problems that nothing solves."""
+    bluff: float = 0.0
+    """Share of unsolvable problems that it answers all the same, one in four of them in words that say what is amiss."""
     faults: Faults = field(default_factory=Faults)
     """What goes wrong on the way: 429s, dropped connections, torn replies, latency."""
     seed: int = 0
@@ -161,6 +173,10 @@ class EvaluateConfig(Config):
     """The first one gives the headline."""
     generate: GenerateConfig = field(default_factory=GenerateConfig)
     """How answers are written: greedy, up to 2,048 tokens in the paper's setting."""
+    grader: GraderConfig = field(default_factory=ours.Config)
+    """Whose verdicts are the headline; `paper` is the strict grader that the paper's numbers come from."""
+    panel: tuple[GraderConfig, ...] = field(default_factory=everyone)
+    """Who judges the same outputs beside it; ours always does."""
     ngram: int = 30
     """Words in a row that a training row must not share with a benchmark question (Skywork-Math, section 4)."""
     as_train: bool = False

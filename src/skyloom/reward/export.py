@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import polars as pl
 
-from skyloom.core import licences, store
-from skyloom.core.errors import BadInput
+from skyloom.core import store
 from skyloom.core.ledger.curate import read_decisions
+from skyloom.core.ledger.export import card_head, check_target, publish, shards
 from skyloom.core.ledger.query import collected_folders, curated_folder
 from skyloom.core.ledger.rows import SourceReport, read_sources, row_parts
 from skyloom.core.records import split_key
@@ -26,8 +26,7 @@ from skyloom.core.run import read_manifest
 SHARD_ROWS: int = 25_000
 """Pairs of one data file: about 100 MB of text at the paper's length."""
 LEDGER: str = "ledger.parquet"
-SIZES: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
-"""Bounds of the Hub's size categories."""
+TAGS: tuple[str, ...] = ("preference", "reward-model", "trl")
 
 
 class Exported(NamedTuple):
@@ -47,7 +46,7 @@ def export(run: Path, out: Path, force: bool = False) -> Exported:
     where the disk refuses.
     """
     folders, curated = collected_folders(run), curated_folder(run)
-    _check_target(out, force)
+    check_target(out, LEDGER, force=force)
     sources = read_sources(folders)
     partial = out.with_name(f".{out.name}.partial")
     if partial.exists():
@@ -55,12 +54,12 @@ def export(run: Path, out: Path, force: bool = False) -> Exported:
     decisions = read_decisions(curated)
     pairs = int(decisions["kept"].sum())
     files = max(1, math.ceil(pairs / SHARD_ROWS))
-    for number, frame in enumerate(_shards(curated, sources)):
+    for number, frame in enumerate(shards(curated, lambda kept: _exported(kept, sources), SHARD_ROWS)):
         store.write_parquet(partial / "data" / f"train-{number:05d}-of-{files:05d}.parquet", frame)
     ledger = _ledger(folders, curated, decisions, sources)
     store.write_parquet(partial / LEDGER, ledger)
     store.write_text(partial / "README.md", card(run, ledger))
-    _publish(partial, out)
+    publish(partial, out)
     return Exported(out, pairs, decisions.height, files)
 
 
@@ -71,7 +70,8 @@ def card(run: Path, ledger: pl.DataFrame) -> str:
     """
     manifest, kept = read_manifest(run), ledger.filter("kept")
     own = (curated_folder(run) / "card.md").read_text(encoding="utf-8").removeprefix("# Data card\n").strip()
-    lines = ["---", *_head(kept["licence"].unique().cast(pl.String).to_list(), kept.height), "---", ""]
+    names = kept["licence"].unique().cast(pl.String).to_list()
+    lines = ["---", *card_head(names, kept.height, ["text-generation"], TAGS, "data/train-*.parquet"), "---", ""]
     lines += [
         f"# {manifest['recipe']}: {kept.height:,} preference pairs",
         "",
@@ -84,49 +84,6 @@ def card(run: Path, ledger: pl.DataFrame) -> str:
         "",
     ]
     return "\n".join([*lines, own, ""])
-
-
-def _head(names: Sequence[str], pairs: int) -> list[str]:
-    """YAML lines: licences by their names on the Hub, size, and where the data files are."""
-    bound = sum(pairs >= size for size in SIZES)
-    words = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "n>10M")
-    parts = {part for name in names for part in name.split(" and ")}
-    hub = sorted({"other" if licences.terms(part).commercial == "unknown" else _hub_name(part) for part in parts})
-    return [
-        "license:",
-        *(f"- {name}" for name in hub),
-        "task_categories:",
-        "- text-generation",
-        "tags:",
-        "- preference",
-        "- reward-model",
-        "- trl",
-        "size_categories:",
-        f"- {words[bound]}",
-        "configs:",
-        "- config_name: default",
-        "  data_files:",
-        "  - split: train",
-        "    path: data/train-*.parquet",
-    ]
-
-
-def _hub_name(licence: str) -> str:
-    """The Hub's name of a known licence, which is SPDX's in lower case but for Meta's."""
-    return licence.partition(" ")[0].lower().replace("llama-", "llama")
-
-
-def _shards(curated: Path, sources: Sequence[SourceReport]) -> Iterator[pl.DataFrame]:
-    """Exported rows in ledger order, SHARD_ROWS at a time."""
-    waiting: list[pl.DataFrame] = []
-    for part in sorted((curated / "kept").glob("*.parquet")):
-        waiting.append(_exported(pl.read_parquet(part), sources))
-        while sum(frame.height for frame in waiting) > SHARD_ROWS:
-            whole = pl.concat(waiting)
-            yield whole[:SHARD_ROWS]
-            waiting = [whole[SHARD_ROWS:]]
-    if waiting:
-        yield pl.concat(waiting)
 
 
 def _exported(kept: pl.DataFrame, sources: Sequence[SourceReport]) -> pl.DataFrame:
@@ -167,30 +124,3 @@ def _ids(row_N: pl.Series, sources: Sequence[SourceReport]) -> pl.Series:
     labels = {source.number: source.label for source in sources}
     keys: Iterator[tuple[int, int, int]] = (split_key(int(row)) for row in row_N)
     return pl.Series("id", [f"{labels[source]}:{shard}:{ordinal}" for source, shard, ordinal in keys], dtype=pl.String)
-
-
-def _check_target(out: Path, force: bool) -> None:
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise BadInput(f"--out {out}: is a file; name a folder")
-    if not any(out.iterdir()):
-        return
-    if not force:
-        raise BadInput(f"--out {out}: is not empty; name another folder, or replace an earlier export with --force")
-    if not (out / LEDGER).is_file():
-        raise BadInput(
-            f"--out {out}: holds something else than an export, which --force does not replace; name another folder"
-        )
-
-
-def _publish(partial: Path, out: Path) -> None:
-    """Give the finished folder its name; an earlier export is set aside first, because a rename cannot replace it."""
-    aside = out.with_name(f".{out.name}.old")
-    if aside.exists():
-        store.remove_tree(aside)
-    if out.exists():
-        store.publish(out, aside)
-    store.publish(partial, out)
-    if aside.exists():
-        store.remove_tree(aside)

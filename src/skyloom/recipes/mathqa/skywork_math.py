@@ -22,13 +22,27 @@ from skyloom.core.llm.config import BackboneConfig, GenerateConfig
 from skyloom.core.llm.simulated import Faults
 from skyloom.core.llm.teacher import TeacherConfig
 from skyloom.core.optim import TrainerConfig
-from skyloom.mathqa.annotate import contamination, core_set, duplicates, length, pass_rate, question_kind, verify
+from skyloom.mathqa.annotate import (
+    backward,
+    contamination,
+    core_set,
+    correct,
+    duplicates,
+    length,
+    pass_rate,
+    question_kind,
+    substitution,
+    validity,
+    verify,
+)
 from skyloom.mathqa.augment import answer_augment, evol, fobar, rephrase, self_verification, xwin
 from skyloom.mathqa.decide import contamination as drop_contaminated
 from skyloom.mathqa.decide import core_set as keep_core
+from skyloom.mathqa.decide import correct as keep_likely
 from skyloom.mathqa.decide import duplicates as drop_duplicates
 from skyloom.mathqa.decide import hard, too_long, wrong_answer
 from skyloom.mathqa.decide import question_kind as drop_kinds
+from skyloom.mathqa.decide import validity as drop_ill_posed
 from skyloom.mathqa.evals import gsm8k, world
 from skyloom.mathqa.evals import math as math_test
 from skyloom.mathqa.operators import AugmentConfig
@@ -47,13 +61,21 @@ CHAIN: tuple[AnnotatorConfig | DeciderConfig, ...] = (
     length.Config(),
     duplicates.Config(),
     verify.Config(),
+    backward.Config(),
+    substitution.Config(),
     contamination.Config(),
     drop_contaminated.Config(),
+    validity.Config(),
+    drop_ill_posed.Config(),
+    correct.Config(),
     wrong_answer.Config(),
+    keep_likely.Config(),
     too_long.Config(),
     drop_duplicates.Config(),
 )
-"""Decontaminate first, so that the counts of the other filters are of clean rows."""
+"""Decontaminate first, so that the counts of the other filters are of clean rows. P(correct) is learnt while wrong rows still stand; then
+what the gold contradicts goes, and of the rest what is likely right stays, but half of every level."""
+COPIES = drop_contaminated.Config(layers=("ngram", "whole"))
 PROBLEMS: tuple[AnnotatorConfig | DeciderConfig, ...] = (question_kind.Config(), drop_kinds.Config())
 """No proofs, no multiple choice, one definite answer: the paper takes the non-proving problems."""
 SHARES: tuple[float, ...] = (0.55, 0.3, 0.08, 0.04, 0.03)
@@ -195,7 +217,8 @@ def smoke() -> MathConfig:
                 faults=Faults(rate_429=0.005, drop_rate=0.01, torn_rate=0.01),
             ),
         ),
-        curate=CHAIN,
+        # The world's problems share their templates with its benchmark on purpose: only copies are leaks there.
+        curate=tuple(COPIES if isinstance(each, drop_contaminated.Config) else each for each in CHAIN),
         train=TrainConfig(
             backbone=BackboneConfig(hidden=64, layers=2, heads=4, vocab=768, max_length=256),
             init_scale=2.5,
