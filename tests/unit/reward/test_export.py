@@ -8,6 +8,7 @@ import pytest
 from skyloom.core import store
 from skyloom.core.errors import BadInput, FailedWork
 from skyloom.core.ledger.curate import read_decisions
+from skyloom.core.ledger.export import card_head
 from skyloom.core.ledger.query import why
 from skyloom.core.run import open_run
 from skyloom.reward import export as export_module
@@ -119,12 +120,12 @@ def test_the_card_has_a_head_that_parses_and_the_runs_card(run, exported):
     ("pairs", "size"), [(999, "n<1K"), (1000, "1K<n<10K"), (77_016, "10K<n<100K"), (10**7, "n>10M")]
 )
 def test_size_categories(pairs, size):
-    assert f"- {size}" in export_module._head(["MIT"], pairs)
+    assert f"- {size}" in card_head(["MIT"], pairs, [], [], "data/*")
 
 
 def test_licences_by_their_names_on_the_hub():
     names = ["Llama-3.1", "ODC-BY", "CC-BY-NC-4.0", "as stated by its owner", "MIT and CC-BY-4.0"]
-    head = export_module._head(names, 5)
+    head = card_head(names, 5, [], [], "data/*")
     listed = head[1 : head.index("task_categories:")]
     assert listed == ["- cc-by-4.0", "- cc-by-nc-4.0", "- llama3.1", "- mit", "- odc-by", "- other"]
 
