@@ -14,6 +14,7 @@ Imports  what shards a model costs a second to import, so functions import it, a
 Run      skyloom run RECIPE --set train.optim.processes=2; a Trainer loop of your own also joins torchrun's group (shared file system)
 """
 
+import atexit
 import datetime
 import multiprocessing
 import os
@@ -83,6 +84,7 @@ def spawn(processes: int, work: Callable[..., R], *args: Any) -> R:  # Any: what
     """
     if "WORLD_SIZE" in os.environ and not distributed.is_initialized():
         _join("env://", int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+        atexit.register(_leave)  # a group that stands at the end has threads, and C++ aborts over those
     if distributed.is_initialized():
         if processes not in (1, world()):
             raise BadInput(f"processes={processes}, but this group has {world()} processes; leave processes at 1")
@@ -186,6 +188,11 @@ def _join(meeting: str, place: int, processes: int) -> None:
         torch.cuda.set_device(local)
     backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
     distributed.init_process_group(backend, init_method=meeting, rank=place, world_size=processes, timeout=_PATIENCE)
+
+
+def _leave() -> None:
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _stay_on_loopback() -> None:
