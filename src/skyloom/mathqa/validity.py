@@ -208,6 +208,12 @@ MEASURED: re.Pattern[str] = re.compile(
     re.IGNORECASE,
 )
 """What need not be whole."""
+EXTENT: re.Pattern[str] = re.compile(
+    r"(?!.*\b(?:more|fewer|less)\b)(?:\w+ )?(?:hours?|minutes?|seconds?|days?|weeks?|months?|years?|ounces?|grams?|kilograms?|kg|lbs?|"
+    r"miles?|kilomet\w+|met(?:er|re)s?|centimet\w+|inch(?:es)?|feet|yards?|cups?|gallons?|lit(?:er|re)s?|acres?)\b.*",
+    re.IGNORECASE,
+)
+"""What may be in pieces, but not below zero."""
 NUMBER: re.Pattern[str] = re.compile(
     r"\$?(?P<sign>-?)\s*(?:(?P<whole>[\d,]*\.?\d+)(?:/(?P<below>\d+))?|\\[dt]?frac\{(?P<above>\d+)\}\{(?P<under>\d+)\})\$?"
 )
@@ -225,14 +231,17 @@ def number_of(answer: str) -> Fraction | None:
 
 
 def in_answers(question: str, answer: str, votes: Sequence[str]) -> list[Evidence]:
-    """Answers that no number of things can be: below zero, or not whole."""
+    """Answers that no number of things can be: below zero, or not whole; a measure may be in pieces."""
     counted: re.Match[str] | None = COUNTED.search(question)
-    if counted is None or MEASURED.search(counted["things"]):
+    if counted is None:
+        return []
+    pieces: bool = MEASURED.search(counted["things"]) is not None
+    if pieces and not EXTENT.fullmatch(counted["things"].strip()):
         return []
     told: list[tuple[str, Fraction]] = [
         (each, value) for each in (votes or (answer,)) if (value := number_of(each)) is not None
     ]
-    broken: list[str] = [each for each, value in told if value < 0 or value.denominator > 1]
+    broken: list[str] = [each for each, value in told if value < 0 or (value.denominator > 1 and not pieces)]
     if not broken:
         return []
     score: float = RULE * len(broken) / len(votes) if votes else ANSWER

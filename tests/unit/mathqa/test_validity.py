@@ -87,6 +87,9 @@ def test_counts_cannot_be_negative_or_halves_but_measures_can():
     assert in_answers(question, "3", []) == []
     assert in_answers(question, "7/2", ["7/2", "3", "4", "4"])[0].score == pytest.approx(0.9 / 4)
     assert in_answers("How many hours does it take?", "7/2", []) == []
+    assert in_answers("How many hours does it take?", "-2", [])[0].kind == "unsolvable"
+    assert in_answers("How many more hours does it take?", "-2", []) == []
+    assert in_answers("How many degrees is it?", "-2", []) == []
     assert in_answers("What is x?", "7/2", []) == []
 
 
