@@ -53,7 +53,7 @@ def run(config: MathConfig, run: Run) -> Evaluation:
     seed = SeedConfig(seed=config.seed)
     seeds: Path = collect_seeds(config, run)
     index: Path = run.step(
-        "benchmarks", lambda out: export_index(config.evaluate, out), config=config.evaluate, inputs=evals
+        "benchmarks", lambda out: export_index(config.evaluate, out), config=config.evaluate, inputs=evals, version=2
     )
     made: tuple[Path, ...] = make_passes(config, run, seeds, index)
     chain: tuple[PluginConfig, ...] = tuple(_filled(each, index, made, run) for each in config.curate)
@@ -65,6 +65,7 @@ def run(config: MathConfig, run: Run) -> Evaluation:
         lambda out: _evaluate(config, folders, out),
         config=(config.evaluate, seed),
         inputs=(model, kept, *made, *evals),
+        version=2,
     )
     return read_evaluation(run.path / "evaluate")
 
