@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from mathqa_synthesis import interval
 
 from skyloom.core import store
 from skyloom.core.ledger.annotate import stored_owners
@@ -73,7 +74,6 @@ LAYERS: Mapping[str, tuple[correct.Layer, ...]] = {
 }
 KEEP: float = 0.4
 SHARES: tuple[float, ...] = (0.35, 0.25, 0.2, 0.12, 0.08)
-RESAMPLES: int = 4_000
 
 
 class Size(NamedTuple):
@@ -245,17 +245,6 @@ def told(
         found[label] = [round(each, 4) for each in interval(value_SN[:, here_N])]
         found[f"{label} difference"] = [round(each, 4) for each in interval((value_SN - other_SN)[:, here_N])]
     return found
-
-
-def interval(value_SN: np.ndarray) -> tuple[float, float, float]:
-    """Mean and 95 % percentile interval."""
-    rng = stream(0, "resample")
-    seeds, items = value_SN.shape
-    draws = [
-        value_SN[rng.integers(seeds, size=seeds)][:, rng.integers(items, size=items)].mean() for _ in range(RESAMPLES)
-    ]
-    low, high = np.quantile(draws, (0.025, 0.975))
-    return float(value_SN.mean()), float(low), float(high)
 
 
 def main() -> None:

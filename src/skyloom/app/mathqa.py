@@ -52,7 +52,7 @@ def verify(
     run: Annotated[Path, typer.Option("--run", help="Directory that `skyloom mathqa synthesize` wrote.")],
     as_json: AsJson = False,
 ) -> None:
-    """Check synthetic rows against their seeds' answers, drop wrong ones and copies; writes RUN/curate with data.jsonl."""
+    """Verify synthetic rows by gold, votes, substitution and validity; drop wrong ones and copies; writes RUN/curate."""
     from skyloom.app import mathqa_work as work
 
     work.show_curation(work.verify(run), as_json)
