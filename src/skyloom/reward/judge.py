@@ -32,11 +32,11 @@ from scipy.special import expit, log_expit
 from skyloom.core.config import Config
 from skyloom.core.errors import BadInput
 from skyloom.core.records import to_row
+from skyloom.core.rng import U64, mix
 from skyloom.core.text.rolling import Batch
 from skyloom.reward.records import Pair
 from skyloom.reward.settings import TrainConfig
 
-U64 = NDArray[np.uint64]
 Float = NDArray[np.float64]
 Rows = NDArray[np.int64]
 Judge = Callable[[Rows, Rows], Float]
@@ -161,14 +161,14 @@ class Reader:
         repeats = np.full(1, min(3, len(np.unique(prompt_W[repeated_W & rare_W]))), np.uint64)
         return np.concatenate(
             [
-                _mix(said_V, ALONE),
-                np.unique(_mix(_mix(line_W[:-1], line_W[1:]), NEXT)),
-                _mix(_mix(asked_U[:, None], told_V[None, :]).ravel(), CROSS),
-                _mix(look_L, LOOK),
-                _mix(_mix(asked_U[:, None], look_L[None, :]).ravel(), LOOK_CROSS),
-                np.unique(_mix(before_W[: len(prompt_W)][repeated_W], BEFORE)),
-                np.unique(_mix(after_W[: len(prompt_W)][repeated_W], AFTER)),
-                _mix(_mix(asked_U, repeats), REPEATS),
+                mix(said_V, ALONE),
+                np.unique(mix(mix(line_W[:-1], line_W[1:]), NEXT)),
+                mix(mix(asked_U[:, None], told_V[None, :]).ravel(), CROSS),
+                mix(look_L, LOOK),
+                mix(mix(asked_U[:, None], look_L[None, :]).ravel(), LOOK_CROSS),
+                np.unique(mix(before_W[: len(prompt_W)][repeated_W], BEFORE)),
+                np.unique(mix(after_W[: len(prompt_W)][repeated_W], AFTER)),
+                mix(mix(asked_U, repeats), REPEATS),
             ]
         )
 
@@ -294,11 +294,3 @@ def _looks(text: str, words: int) -> U64:
     capitals = 2 * sum(map(str.isupper, tokens)) > len(tokens)
     found = [k for k, mark in enumerate(MARKS, 1) if mark.search(text)]
     return np.array([*found, *([30] if capitals else []), *range(40, 40 + words.bit_length())], np.uint64)
-
-
-def _mix(a: U64, b: U64 | np.uint64) -> U64:
-    """64 bits of two numbers, in their order (the finaliser of splitmix64)."""
-    mixed = (a * np.uint64(0x9E3779B97F4A7C15)) ^ (np.atleast_1d(b) * np.uint64(0xC2B2AE3D27D4EB4F) + np.uint64(1))
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))

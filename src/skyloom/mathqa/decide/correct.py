@@ -1,7 +1,8 @@
 """Correct: keep rows by P(correct), stratum by stratum, so that no level is drained; or by one bar for all.
 
 Formula  bar: keep P >= min_p. Of every level (correct.stratum) the best by P are kept, as many as the larger of the rows above the bar
-         and floor * rows; with `share`: share * rows, whatever the bar. floor=0 is one bar for all
+         and floor * rows; with `share`: share * rows, whatever the bar. floor=0 is one bar for all. Of equal P a hash of the row decides:
+         most rows are as likely as others, and the earlier ones would be one augmenter's, on the first seeds
 Source   Skywork-Math's filtered 1M rows lost to a random 1M, because the filter kept easy problems (arXiv 2407.08348, section 5);
          floor and share by level: ours
 Flow     collect -> synthesize -> [curate: annotate/correct -> DECIDE] -> train -> evaluate -> report
@@ -13,12 +14,17 @@ Shapes   N rows of the ledger
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from skyloom.core.ledger.decide import DeciderConfig
+from skyloom.core.rng import mix
 
-VERSION: int = 1
-READS: tuple[str, ...] = ("correct.p", "correct.stratum")
+VERSION: int = 2
+READS: tuple[str, ...] = ("row", "correct.p", "correct.stratum")
+
+TIES: np.uint64 = np.uint64(0x71E5)
+"""Any constant: rows of equal P stand in the order of their key hashed with it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +48,14 @@ class Config(DeciderConfig):
 
 
 def decide(ledger_N: pl.DataFrame, config: Config) -> pl.Series:
-    """The reason for dropping each row; null keeps it. Ties go to the earlier row; rows dropped already neither count nor get a reason."""
+    """The reason for dropping each row; null keeps it. Rows dropped already neither count nor get a reason."""
+    chance_N = mix(ledger_N["row"].to_numpy().astype(np.uint64), TIES)
+    order_N = np.argsort(chance_N, kind="stable")
+    return _ranked(ledger_N[order_N], config)[np.argsort(order_N, kind="stable")]
+
+
+def _ranked(ledger_N: pl.DataFrame, config: Config) -> pl.Series:
+    """Reasons of rows of which, where P is equal, the earlier is kept."""
     p_N: pl.Expr = pl.when("alive").then(pl.col("correct.p"))
     rank_N: pl.Expr = p_N.rank("ordinal", descending=True).over("correct.stratum")
     rows_N: pl.Expr = p_N.count().over("correct.stratum")

@@ -126,9 +126,8 @@ LEDGER = st.lists(st.tuples(st.integers(1, 5), st.floats(0, 1), st.booleans()), 
 
 def ledger_of(rows):
     cells = [(f"level {level}", p if alive else None, alive) for level, p, alive in rows]
-    return pl.DataFrame(
-        cells, schema={"correct.stratum": pl.String, "correct.p": pl.Float64, "alive": pl.Boolean}, orient="row"
-    )
+    schema = {"correct.stratum": pl.String, "correct.p": pl.Float64, "alive": pl.Boolean}
+    return pl.DataFrame(cells, schema=schema, orient="row").with_row_index("row")
 
 
 def kept_of(ledger, **settings):
@@ -161,7 +160,16 @@ def test_a_share_is_kept_of_every_level(rows, share):
         assert share * level.height - 1e-6 <= level["kept"].sum() < share * level.height + 1
 
 
-def test_reasons_name_what_happened_and_the_earlier_of_equals_stays():
-    ledger = ledger_of([(1, 0.9, True), (1, 0.9, True), (2, 0.1, True), (2, 0.1, False)])
+def test_reasons_name_what_happened():
+    ledger = ledger_of([(1, 0.9, True), (1, 0.8, True), (2, 0.1, True), (2, 0.1, False)])
     assert keep.decide(ledger, keep.Config(share=0.5)).to_list() == [None, "outranked", None, None]
     assert keep.decide(ledger, keep.Config(floor=0.0)).to_list() == [None, None, "unlikely", None]
+
+
+def test_of_rows_as_likely_as_each_other_no_part_of_the_file_is_preferred():
+    ledger = ledger_of([(1, 0.9, True)] * 4_000)
+    kept = keep.decide(ledger, keep.Config(share=0.5)).is_null()
+    assert kept.sum() == 2_000
+    assert abs(kept[:2_000].sum() - 1_000) < 100  # four standard deviations: 1_000 ± 4 * 22
+    shuffled = ledger.sample(fraction=1.0, shuffle=True, seed=3)
+    assert keep.decide(shuffled, keep.Config(share=0.5)).is_null().to_list() == kept.gather(shuffled["row"]).to_list()
