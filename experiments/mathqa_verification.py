@@ -86,7 +86,7 @@ class Size(NamedTuple):
     epochs: int
 
 
-FULL, QUICK = Size(300, 1_500, 1_500, 12), Size(60, 60, 60, 1)
+FULL, QUICK = Size(300, 3_000, 1_500, 12), Size(60, 60, 60, 1)
 
 
 def seeds_of(out: Path, rows: int, seed: int, shares: tuple[float, ...]) -> Path:
@@ -162,15 +162,15 @@ def error_of(rows: pl.DataFrame) -> dict[str, Any]:  # Any: JSON
 
 
 def picks(frame: pl.DataFrame, seed: int) -> dict[str, pl.DataFrame]:
-    """The same number of rows in three ways, but for the rounding up by level."""
+    """The same number of rows in three ways, but for the rounding up by level. Copies are dropped once P has heard all votes."""
     found = correct.fit(frame.select(correct.READS), correct.Config(layers=LAYERS["votes"]))
     ledger = frame.drop(found.columns).hstack(found.with_columns(pl.col("correct.blind").alias("correct.p")))
-    ledger = ledger.with_columns(alive=pl.lit(True))
+    ledger = ledger.unique(["question", "response"], keep="first", maintain_order=True).with_columns(alive=pl.lit(True))
     even = ledger.filter(keep.decide(ledger, keep.Config(share=KEEP)).is_null())
     one = ledger.with_columns(pl.lit("all").alias("correct.stratum"))
     one_bar = ledger.filter(keep.decide(one, keep.Config(share=even.height / ledger.height)).is_null())
-    drawn = np.sort(stream(seed, "random rows").permutation(frame.height)[: even.height])
-    return {"one bar": one_bar, "random": frame[drawn.tolist()], "stratified": even}
+    drawn = np.sort(stream(seed, "random rows").permutation(ledger.height)[: even.height])
+    return {"one bar": one_bar, "random": ledger[drawn.tolist()], "stratified": even}
 
 
 def stratified(out: Path, size: Size, seeds: range) -> list[dict[str, Any]]:  # Any: JSON
@@ -181,7 +181,7 @@ def stratified(out: Path, size: Size, seeds: range) -> list[dict[str, Any]]:  # 
         folder = made(out, "hard", seeds_of(out, size.train_seeds, seed, SHARES), seed, PLAIN, HARD)
         frame = frame_of(folder)
         for name, rows in picks(frame, seed).items():
-            shares.setdefault(name, []).append(kept_by_level(frame, rows))
+            shares.setdefault(name, []).append(kept_by_level(frame.unique(["question", "response"]), rows))
             right.setdefault(name, []).append(score(out, name.replace(" ", "-"), rows, size, seed))
             print(
                 f"{name} seed {seed}: {rows.height} rows, {np.mean(right[name][-1]):.3f} {shares[name][-1]}", flush=True

@@ -69,12 +69,13 @@ CHAIN: tuple[AnnotatorConfig | DeciderConfig, ...] = (
     drop_ill_posed.Config(),
     correct.Config(),
     wrong_answer.Config(),
+    drop_duplicates.Config(),
     keep_likely.Config(),
     too_long.Config(),
-    drop_duplicates.Config(),
 )
 """Decontaminate first, so that the counts of the other filters are of clean rows. P(correct) is learnt while wrong rows still stand; then
-what the gold contradicts goes, and of the rest what is likely right stays, but half of every level."""
+what the gold contradicts goes, and of the rest what is likely right stays, but half of every level. Copies go before that: answers that
+agree are often the same text, so the likeliest rows are the most repeated ones."""
 COPIES = drop_contaminated.Config(layers=("ngram", "whole"))
 PROBLEMS: tuple[AnnotatorConfig | DeciderConfig, ...] = (question_kind.Config(), drop_kinds.Config())
 """No proofs, no multiple choice, one definite answer: the paper takes the non-proving problems."""
