@@ -14,6 +14,7 @@ from fractions import Fraction
 import polars as pl
 
 from skyloom.core.config import PluginConfig
+from skyloom.core.errors import BadInput
 from skyloom.core.metrics import Cell, Estimate, Table
 from skyloom.core.stats import wilson
 from skyloom.core.text.items import LAYERS, ItemIndex, ItemRule
@@ -30,6 +31,11 @@ class EvalConfig(PluginConfig):
 
     limit: int = 0
     """Only the first so many items; 0: all. A cut benchmark says so in its name."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a limit that would cut from the end."""
+        if self.limit < 0:
+            raise ValueError(f"limit={self.limit} must be 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +73,12 @@ def accuracy(name: str, graded: Sequence[Graded]) -> Estimate:
 def index_of(items: Sequence[Item], n: int) -> ItemIndex:
     """What keeps the questions out of training: hashed n-grams, whole short items, and the same without numbers.
 
-    Raises BadInput where there is no item."""
+    Raises BadInput where there is no item, or one stands twice."""
+    if not items:
+        raise BadInput("evaluate.benchmarks: no item to keep out of training; name a benchmark that has some")
+    twice: str = next((name for name, count in Counter(item.id for item in items).items() if count > 1), "")
+    if twice:
+        raise BadInput(f"evaluate.benchmarks: item {twice} stands twice; name each benchmark once")
     return ItemIndex.build([item.question for item in items], [item.id for item in items], ItemRule(n=n))
 
 

@@ -35,7 +35,7 @@ FIELDS: Mapping[str, str] = {
     "operator": "the augmenter that made the row",
     "strategy": "its form of it; empty where it has one",
     "stage": "training stage: 1, or 2 for rows from hard seeds",
-    "level": "the seed's difficulty, 1 to 5; 0 where it is not known",
+    "level": "the seed's difficulty, 1 to 5; 0: no level is known",
     "subject": "the seed's subject",
     "teacher": "the model that wrote the row",
     "seed": "id of the problem that it comes from",
@@ -90,7 +90,7 @@ def card(run: Path, hashes: Mapping[str, str]) -> str:
     lines += ["", "## Rows by operator and level of the seed", "", *_counts(kept)]
     lines += ["", "## Seeds", "", *_seeds(run), "", "## Files", "", "| file | SHA-256 |", "|---|---|"]
     lines += [f"| {name} | `{digest}` |" for name, digest in sorted(hashes.items())]
-    return "\n".join([*lines, "", own, ""])
+    return "\n".join([*lines, "", "## Curation", "", own, ""])
 
 
 def _counts(kept: pl.DataFrame) -> list[str]:

@@ -20,6 +20,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from itertools import islice
 from typing import Literal, NamedTuple, get_args
 
 from skyloom.mathqa.kinds import DRAWING
@@ -33,6 +34,8 @@ ANSWER: float = 0.7
 """Score of an answer that cannot be, where there are no votes."""
 SAID: float = 0.6
 """Score of the solver's own words."""
+MOST: int = 16
+"""Classes of votes: where there are more, votes scatter, and comparing all with all would take the square of their number."""
 LONGEST_QUESTION: int = 10_000
 LONGEST: int = 80
 """Characters of a span that is given as evidence."""
@@ -220,8 +223,9 @@ NUMBER: re.Pattern[str] = re.compile(
 
 
 def number_of(answer: str) -> Fraction | None:
-    """The value of a plain number, decimal or fraction; None for anything else."""
-    hit: re.Match[str] | None = NUMBER.fullmatch(answer.strip()[:LONGEST])
+    """The value of a plain number, decimal or fraction of at most LONGEST characters; None for anything else."""
+    text: str = answer.strip()
+    hit: re.Match[str] | None = NUMBER.fullmatch(text) if len(text) <= LONGEST else None
     if hit is None:
         return None
     above, below = hit["above"] or hit["whole"].replace(",", ""), hit["under"] or hit["below"] or "1"
@@ -249,11 +253,14 @@ def in_answers(question: str, answer: str, votes: Sequence[str]) -> list[Evidenc
 
 
 def classes(votes: Sequence[str]) -> list[tuple[str, int]]:
-    """Classes of equal votes, largest first: the first vote of each, and how many there are."""
+    """Classes of equal votes, largest first: the first vote of each, and how many there are. Only the first MOST classes grow by votes that
+    are written otherwise."""
     found: dict[str, int] = {}
+    class_of: dict[str, str] = {}
     for vote in votes:
-        known: str = next((each for each in found if vote == each or grade(each, vote).equal), vote)
-        found[known] = found.get(known, 0) + 1
+        if vote not in class_of:
+            class_of[vote] = next((each for each in islice(found, MOST) if grade(each, vote).equal), vote)
+        found[class_of[vote]] = found.get(class_of[vote], 0) + 1
     return sorted(found.items(), key=lambda each: -each[1])
 
 

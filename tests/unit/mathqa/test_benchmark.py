@@ -8,6 +8,7 @@ import pytest
 from skyloom.core.errors import BadInput
 from skyloom.core.text.items import LAYERS
 from skyloom.mathqa.benchmark import Graded, Item, index_of, leaks_by_level, nulls, numbers_in
+from skyloom.mathqa.evals import world
 from skyloom.mathqa.reading import read_examples, read_predictions
 from skyloom.mathqa.verify.grading import grade
 
@@ -123,6 +124,13 @@ def test_leaks_by_level_count_items_not_rows():
     assert [(row[6].value, row[7].value) for row in table.rows] == [(1, 1), (1, 0), (0, 0)]
 
 
-def test_an_empty_benchmark_has_no_index():
-    with pytest.raises(BadInput, match="none of 0 items"):
+def test_a_benchmark_that_is_empty_or_stands_twice_has_no_index():
+    with pytest.raises(BadInput, match=r"evaluate\.benchmarks: no item"):
         index_of([], 30)
+    with pytest.raises(BadInput, match=r"evaluate\.benchmarks: item t/1 stands twice"):
+        index_of([*ITEMS, item(1, "Another question?", "2")], 30)
+
+
+def test_a_limit_never_cuts_from_the_end():
+    with pytest.raises(ValueError, match="limit=-1 must be 0 or more"):
+        world.Config(limit=-1)

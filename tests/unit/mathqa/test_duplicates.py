@@ -70,6 +70,24 @@ def test_of_a_group_the_rows_of_the_first_question_stay():
     assert drop_near.decide(gone, drop_near.Config()).to_list() == [None, None, None, None, near, None]
 
 
+def test_copies_among_many_questions_of_one_template_are_found():
+    """With other numbers they fill every bucket of the search; each has one copy."""
+    rows = [(LONG.format(k, 7), str(21 * k)) for k in range(10, 310)]
+    copies = [(text.replace("whole", "full"), answer) for text, answer in rows]
+    assert like(*rows, *copies, threshold=0.7) == [None] * 300 + list(range(300))
+
+
+def test_a_group_is_kept_to_its_first_question_in_row_order_whatever_the_keys():
+    """Keys of another source may be smaller; the ledger's order says what came first."""
+    frame = pl.DataFrame({"near_duplicates.question": [9, 4, 9], "near_duplicates.like": [None, 9, None]})
+    for alive, told in (
+        ([True] * 3, [None, "near_duplicate", None]),
+        ([False, True, True], [None, "near_duplicate", None]),
+    ):
+        got = drop_near.decide(frame.with_columns(pl.Series("alive", alive)), drop_near.Config())
+        assert got.to_list() == told
+
+
 def test_no_rows_and_rows_without_words():
     assert fitted(("?", "1"), ("!", "1")).height == 2
     assert like(("?", "1"), ("!", "1"), cosine=0.9) == [None, None]

@@ -74,6 +74,7 @@ def test_the_card_has_a_head_counts_licences_decisions_and_true_hashes(run, expo
         "| rephrase |",
         "## Seeds",
         "world",
+        "## Curation",
         "## Licences of the kept rows",
         "wrong_answer",
         "## Decisions, in order",

@@ -122,6 +122,11 @@ def test_the_world_judges_answers_and_drift():
     assert told.items() >= {"answer": "4", "wrong": False, "drifted": False, "unsound": False}.items()
     assert world.judge_instance("Solve x + 3 = 8 for x.", "5", "4")["drifted"] is True
     assert world.judge_instance("Solve x + 3 = 7 for x.", "5", "4")["wrong"] is True
+    none = world.judge_instance("Tom has 3 apples and loses 5 of them. How many apples are left?", "2", None)
+    alien = world.judge_instance("Who wrote this?", "me", None)
+    assert [each["ill_posed"] for each in (told, none, alien)] == [False, True, False], (
+        "what nobody can read is not called so"
+    )
 
 
 def test_a_world_that_cannot_be_is_refused():

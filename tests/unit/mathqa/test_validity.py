@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skyloom.core.rng import stream
+from skyloom.mathqa import validity as rules
 from skyloom.mathqa.annotate import validity
 from skyloom.mathqa.decide import validity as drop
 from skyloom.mathqa.validity import KINDS, SAID, classes, entropy, in_answers, in_text, in_votes, in_words, number_of
+from skyloom.mathqa.verify.grading import grade
 from skyloom.mathqa.world.expressions import show
 from skyloom.mathqa.world.grammar import draw, grammar, solve
 from skyloom.mathqa.world.problems import problems
@@ -28,6 +30,20 @@ def told(question, votes=(), answer="7", response="The answer is 7", asked=None,
 
 def kind_of(question):
     return next((each.kind for each in in_text(question)), None)
+
+
+def test_many_different_votes_take_no_square_of_their_number(monkeypatch):
+    asked: list[str] = []
+
+    def counted(gold, vote):
+        asked.append(vote)
+        return grade(gold, vote)
+
+    monkeypatch.setattr(rules, "grade", counted)
+    votes = [str(k) for k in range(400)]
+    assert len(rules.classes([*votes, "0", "00", "1.0"])) == 400
+    assert len(asked) <= 402 * rules.MOST
+    assert number_of("1" * rules.LONGEST + "/7") is None, "no number is read from a part of it"
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,12 @@ def spoken(text: str) -> int:
 
 
 def _points(said: Sequence[str], rule: ItemRule) -> I16:
-    return np.rint(embed(said, EmbedConfig(model=rule.model)) * GRID).astype(np.int16)
+    """Zero for empty texts, of which a model would make a point like any other."""
+    held: list[int] = [k for k, text in enumerate(said) if text]
+    point_HD = np.rint(embed([said[k] for k in held], EmbedConfig(model=rule.model)) * GRID).astype(np.int16)
+    point_TD = np.zeros((len(said), point_HD.shape[1]), np.int16)
+    point_TD[held] = point_HD
+    return point_TD
 
 
 def _numbers(said: Sequence[str]) -> NDArray[np.uint64]:

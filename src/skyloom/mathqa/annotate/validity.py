@@ -25,7 +25,7 @@ from skyloom.mathqa.validity import Evidence, classes, entropy, in_answers, in_t
 from skyloom.mathqa.verify.grading import grade
 
 KIND: str = "map"
-VERSION: int = 1
+VERSION: int = 2
 READS: tuple[str, ...] = ("question", "response", "answer", "votes", "backward.asked", "backward.right")
 WRITES: dict[str, pl.DataType] = {
     "validity.kind": pl.String(),  # null: nothing speaks against it

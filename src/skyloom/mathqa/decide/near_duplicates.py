@@ -16,7 +16,7 @@ import polars as pl
 
 from skyloom.core.ledger.decide import DeciderConfig
 
-VERSION: int = 1
+VERSION: int = 2
 READS: tuple[str, ...] = ("near_duplicates.question", "near_duplicates.like")
 
 
@@ -28,11 +28,13 @@ class Config(DeciderConfig):
 def decide(ledger_N: pl.DataFrame, config: Config) -> pl.Series:
     """The reason for dropping each row; null keeps it. Rows that are dropped already neither count nor get a reason."""
     del config
-    question: pl.Expr = pl.col(READS[0])
-    asked = ledger_N.filter(pl.col("alive") & question.is_not_null()).select(*READS).unique(READS[0], keep="first")
+    question, like = map(pl.col, READS)
+    # In ledger order, dropped rows too: which question came first must not hang on which of its rows are still alive.
+    asked = ledger_N.filter(question.is_not_null()).group_by(question, maintain_order=True)
+    living = asked.agg(like.first(), pl.col("alive").any()).filter("alive")
     kept: set[int] = set()
     dropped: list[int] = []
-    for each, other in asked.sort(READS[0]).iter_rows():  # row keys: an earlier question has a smaller one
+    for each, other in living.select(READS).iter_rows():
         if other in kept:
             dropped.append(each)
         else:

@@ -89,8 +89,8 @@ def truth(raw: Mapping[str, Any]) -> Mapping[str, bool | int | float | str]:
 
 def judge_instance(question: str, answer: str, gold: str | None) -> Mapping[str, bool | int | float | str]:
     """What is true of a teacher's row: the question's right answer (empty: it has none), whether the row's answer is wrong, whether the
-    question's meaning drifted from what `gold` answers, unsound (either of the two), lines of working, whether it can be read, and why it
-    is no problem (empty: it is one, or cannot be read)."""
+    question's meaning drifted from what `gold` answers, unsound (either of the two), lines of working, whether it can be read, whether it
+    is no problem, and why (empty: it is one, or cannot be read)."""
     told = judge(question, answer)
     drifted: bool = gold is not None and told.answer != gold
     return {
@@ -100,6 +100,7 @@ def judge_instance(question: str, answer: str, gold: str | None) -> Mapping[str,
         "unsound": drifted or not told.right,
         "steps": told.steps,
         "readable": told.readable,
+        "ill_posed": bool(told.invalid),
         "invalid": told.invalid,
     }
 

@@ -1,20 +1,24 @@
 """The run's page: rows by level before and after, and the reliability of P(correct) against truth or gold."""
 
+import json
+
 import pytest
 
 from skyloom.core import store
 from skyloom.core.ledger.curate import curate
-from skyloom.core.ledger.rows import collect
+from skyloom.core.ledger.rows import collect, read_truth
 from skyloom.core.llm.simulated import Faults, SimulatedTeacher
 from skyloom.core.llm.teacher import TeacherConfig
 from skyloom.mathqa import summary
-from skyloom.mathqa.annotate import backward, correct, substitution, verify
+from skyloom.mathqa.annotate import backward, correct, substitution, validity, verify
 from skyloom.mathqa.augment import answer_augment, evol
 from skyloom.mathqa.decide import correct as keep
+from skyloom.mathqa.decide import validity as drop_ill_posed
 from skyloom.mathqa.records import Problem
 from skyloom.mathqa.settings import PassConfig
 from skyloom.mathqa.sources import world
 from skyloom.mathqa.synthesize import Pass, synthesize
+from skyloom.mathqa.validity import KINDS
 from skyloom.mathqa.world.responder import Responder
 
 CHAIN = (verify.Config(), backward.Config(), substitution.Config(), correct.Config(), keep.Config(min_p=0.9, floor=0.6))
@@ -29,6 +33,22 @@ def made(tmp_path_factory):
     with SimulatedTeacher(Responder(wrong=0.3), Faults(), seed=3) as server:
         synthesize(plan, TeacherConfig(url=server.url, in_flight=32), root / "rows")
     return root
+
+
+def test_questions_that_are_none_are_set_against_what_validity_found(tmp_path):
+    collect([world.Config(rows=40, seed=5)], Problem, tmp_path / "seeds")
+    plan = PassConfig(augment=(evol.Config(rounds=1, answers=4),))
+    told = Pass(config=plan, folders=(tmp_path / "seeds",), judge=world.judge_instance, seed=5)
+    responder = Responder(missing=0.1, several=0.1, contradictory=0.1, impossible=0.1, bluff=1.0)
+    with SimulatedTeacher(responder, Faults(), seed=5) as server:
+        synthesize(told, TeacherConfig(url=server.url, in_flight=32), tmp_path / "rows")
+    chain = (backward.Config(), validity.Config(), drop_ill_posed.Config())
+    curate((tmp_path / "rows",), chain, tmp_path / "kept", tmp_path / "cache", defects={"ill_posed": KINDS})
+    truth = read_truth([tmp_path / "rows"])
+    (counted,) = json.loads((tmp_path / "kept" / "truth.json").read_text())
+    assert counted["planted"] == int(truth["truth.ill_posed"].sum()) > 20
+    assert counted["hits"] > 0.5 * counted["planted"]
+    assert counted["hits"] > 0.8 * counted["found"]
 
 
 def folders_of(root, out, chain=CHAIN):
