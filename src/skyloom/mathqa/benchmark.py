@@ -17,6 +17,7 @@ from skyloom.core.config import PluginConfig
 from skyloom.core.errors import BadInput
 from skyloom.core.metrics import Cell, Estimate, Table
 from skyloom.core.stats import wilson
+from skyloom.core.text.embed import HASHED
 from skyloom.core.text.items import LAYERS, ItemIndex, ItemRule
 from skyloom.mathqa.verify.grading import Verdict, grade
 
@@ -70,8 +71,8 @@ def accuracy(name: str, graded: Sequence[Graded]) -> Estimate:
     return Estimate.of(name, wilson(sum(each.verdict.equal for each in graded), len(graded)))
 
 
-def index_of(items: Sequence[Item], n: int) -> ItemIndex:
-    """What keeps the questions out of training: hashed n-grams, whole short items, and the same without numbers.
+def index_of(items: Sequence[Item], n: int, model: str = HASHED) -> ItemIndex:
+    """What keeps the questions out of training: hashed n-grams, whole short items, the same without numbers, and points of `model`.
 
     Raises BadInput where there is no item, or one stands twice."""
     if not items:
@@ -79,7 +80,7 @@ def index_of(items: Sequence[Item], n: int) -> ItemIndex:
     twice: str = next((name for name, count in Counter(item.id for item in items).items() if count > 1), "")
     if twice:
         raise BadInput(f"evaluate.benchmarks: item {twice} stands twice; name each benchmark once")
-    return ItemIndex.build([item.question for item in items], [item.id for item in items], ItemRule(n=n))
+    return ItemIndex.build([item.question for item in items], [item.id for item in items], ItemRule(n=n, model=model))
 
 
 def leaks_by_level(items: Sequence[Item], hits_N: pl.DataFrame, kept_N: pl.Series) -> Table:

@@ -26,6 +26,7 @@ from skyloom.core.llm.teacher import TeacherConfig
 from skyloom.core.metrics import Evaluation, Plot, Table, read_evaluation, write_evaluation
 from skyloom.core.plan import Plan
 from skyloom.core.run import Run
+from skyloom.core.text import embed
 from skyloom.mathqa import planning, summary
 from skyloom.mathqa.annotate import backward, contamination, pass_rate, question_kind
 from skyloom.mathqa.benchmark import EvalConfig, Item, index_of
@@ -33,6 +34,7 @@ from skyloom.mathqa.decide import contamination as drop_contaminated
 from skyloom.mathqa.records import Problem
 from skyloom.mathqa.settings import COLLECTED, EvaluateConfig, MathConfig, PassConfig, SeedConfig, SynthesizeConfig
 from skyloom.mathqa.synthesize import LOG, Judge, Pass, synthesize
+from skyloom.mathqa.validity import KINDS
 from skyloom.mathqa.world.responder import Responder
 
 Config = MathConfig
@@ -43,6 +45,7 @@ DEFECTS: dict[str, tuple[str, ...]] = {
     "drifted": WRONG,
     "unsound": WRONG,
     "leaked": drop_contaminated.REASONS,
+    "ill_posed": KINDS,
 }
 """Planted in the world -> reasons that count as having found it. unsound: the answer is wrong or the question drifted."""
 
@@ -53,7 +56,11 @@ def run(config: MathConfig, run: Run) -> Evaluation:
     seed = SeedConfig(seed=config.seed)
     seeds: Path = collect_seeds(config, run)
     index: Path = run.step(
-        "benchmarks", lambda out: export_index(config.evaluate, out), config=config.evaluate, inputs=evals, version=2
+        "benchmarks",
+        lambda out: export_index(config.evaluate, out),
+        config=config.evaluate,
+        inputs=(*evals, *embed.inputs(embed.EmbedConfig(model=config.evaluate.near))),
+        version=2,
     )
     made: tuple[Path, ...] = make_passes(config, run, seeds, index)
     chain: tuple[PluginConfig, ...] = tuple(_filled(each, index, made, run) for each in config.curate)
@@ -84,7 +91,7 @@ def benchmark_inputs(benchmarks: Sequence[EvalConfig]) -> tuple[Path, ...]:
 def export_index(config: EvaluateConfig, out: Path) -> None:
     """index.npz: hashed n-grams of every benchmark question; no text of a benchmark leaves `evals`."""
     items: list[Item] = [item for each in config.benchmarks for item in registry.module_of(each).items(each)]
-    index_of(items, config.ngram).save(out / INDEX)
+    index_of(items, config.ngram, config.near).save(out / INDEX)
     store.write_json(out / "items.json", {"items": len(items), "ngram": config.ngram})
 
 
@@ -112,6 +119,7 @@ def make_passes(config: MathConfig, run: Run, seeds: Path, index: Path | None = 
             ),
             config=(each, config.synthesize.teacher, config.synthesize.simulated, SeedConfig(seed=config.seed)),
             inputs=(*sources, *([chosen] if chosen else [])),
+            version=2,
         )
     trained: list[Path] = [folders[each.name] for each in config.synthesize.passes if each.train]
     if not trained:

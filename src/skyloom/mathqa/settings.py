@@ -16,6 +16,7 @@ from skyloom.core.llm.simulated import Faults
 from skyloom.core.llm.teacher import TeacherConfig
 from skyloom.core.optim import TrainerConfig
 from skyloom.core.records import SourceConfig
+from skyloom.core.text.embed import HASHED
 from skyloom.mathqa.benchmark import EvalConfig
 from skyloom.mathqa.graders import ours
 from skyloom.mathqa.operators import AugmentConfig
@@ -179,6 +180,9 @@ class EvaluateConfig(Config):
     """Who judges the same outputs beside it; ours always does."""
     ngram: int = 30
     """Words in a row that a training row must not share with a benchmark question (Skywork-Math, section 4)."""
+    near: str = HASHED
+    """Vectors by which a training row is near a benchmark question: `hashed`, or the folder of a sentence model, which finds rewordings with
+    other words and is slow; the least cosine is `curate.contamination.near`."""
     as_train: bool = False
     """Report on a benchmark although the run trained on its test split (it is refused otherwise)."""
 

@@ -179,7 +179,7 @@ def source_inputs(sources: Sequence[SourceConfig]) -> tuple[Path, ...]:
 
 
 def row_parts(folders: Sequence[Path]) -> tuple[Path, ...]:
-    """Every part file of one or more collected folders, in key order of their sources."""
+    """Every part file of one or more collected folders, in the order of the folders and of the files' names."""
     return tuple(path for folder in folders for path in sorted((folder / "rows").glob("*.parquet")))
 
 

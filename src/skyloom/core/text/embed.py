@@ -15,7 +15,9 @@ Shapes   T texts, D dimensions, B texts of a batch, L tokens of its longest
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,9 @@ from skyloom.core.errors import BadInput
 from skyloom.core.records import Reject
 from skyloom.core.text.buffers import as_bytes
 from skyloom.core.text.normal import normal
+
+if TYPE_CHECKING:  # torch: only where a model is used
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 HASHED: str = "hashed"
 DIMS: int = 384
@@ -74,14 +79,10 @@ def _hashed(texts: Sequence[str]) -> F32:
 def _modelled(texts: Sequence[str], config: EmbedConfig) -> F32:
     import torch  # seconds that only those who use a model should wait
 
-    from skyloom.core.llm.backbones import load_backbone, load_tokenizer, pad_id
-    from skyloom.core.llm.config import BackboneConfig
+    from skyloom.core.llm.backbones import pad_id
     from skyloom.core.llm.packing import pad, plan_sorted
 
-    _check_pooling(_folder(config))
-    backbone = BackboneConfig(model=str(_folder(config)))
-    tokenizer = load_tokenizer(backbone)
-    model = load_backbone(backbone, tokenizer, "none")
+    model, tokenizer = _load(_folder(config).resolve())
     longest = min(config.max_tokens, int(model.config.max_position_embeddings))
     if not texts:
         return np.empty((0, int(model.config.hidden_size)), np.float32)
@@ -97,6 +98,18 @@ def _modelled(texts: Sequence[str], config: EmbedConfig) -> F32:
     if not np.isfinite(point_TD).all():
         raise BadInput(f"embed.model: {config.model} gives what is no number; its weights are damaged")
     return point_TD
+
+
+@lru_cache(maxsize=1)
+def _load(folder: Path) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+    """The model in a folder; the last one stays, since callers embed tile by tile."""
+    from skyloom.core.llm.backbones import load_backbone, load_tokenizer
+    from skyloom.core.llm.config import BackboneConfig
+
+    _check_pooling(folder)
+    backbone = BackboneConfig(model=str(folder))
+    tokenizer = load_tokenizer(backbone)
+    return load_backbone(backbone, tokenizer, "none"), tokenizer
 
 
 def _folder(config: EmbedConfig) -> Path:

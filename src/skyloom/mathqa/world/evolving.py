@@ -35,9 +35,9 @@ READABLE: re.Pattern[str] = re.compile(rf"(?<![\w/^]){MISSING}(?![\w/^%])")
 
 
 def another(posed: Posed, rng: np.random.Generator) -> Posed:
-    """A problem of another kind of the same level, with as many further steps of the same lengths."""
-    same: list[Kind] = [kind for kind in grammar().kinds.values() if kind.level == posed.kind.level]
-    kinds: list[Kind] = [kind for kind in same if kind.name != posed.kind.name]
+    """A problem of another kind of the same level (of any for one that has none), with as many further steps of the same lengths."""
+    others: list[Kind] = [kind for kind in grammar().kinds.values() if kind.name != posed.kind.name]
+    kinds: list[Kind] = [kind for kind in others if kind.level == posed.kind.level] or others
     return _fresh(posed, lambda: draw(kinds[int(rng.integers(len(kinds)))], rng), rng)
 
 
