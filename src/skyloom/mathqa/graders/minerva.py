@@ -19,7 +19,7 @@ from skyloom.mathqa.panel import Example, GraderConfig
 from skyloom.mathqa.verify.grading import Verdict
 
 RULES: dict[str, str] = {**_rules.RULES, "algebra": "the computer algebra calls the two texts the same value"}
-VERSION: int = 1
+VERSION: int = 2
 CLOSING: re.Pattern[str] = re.compile(r".?\s*I hope it is correct", re.IGNORECASE)
 PAIRS: tuple[tuple[str, str], ...] = (
     *(("an ", ""), ("a ", ""), (".$", "$"), ("\\$", ""), ("\\ ", ""), (" ", ""), ("mbox", "text")),

@@ -12,7 +12,7 @@ from skyloom.mathqa.verify import equivalence
 from skyloom.mathqa.verify.grading import Verdict, grade
 
 RULES: dict[str, str] = equivalence.RULES
-VERSION: int = 1
+VERSION: int = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

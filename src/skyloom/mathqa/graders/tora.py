@@ -31,7 +31,7 @@ RULES: dict[str, str] = {
     "constant": "two constant expressions within a relative 1e-3",
     "algebra": "the computer algebra calls the two texts the same value",
 }
-VERSION: int = 1
+VERSION: int = 2
 TOLERANCE: float = 1e-4
 CONSTANT_TOLERANCE: float = 1e-3
 FACTORS: tuple[float, ...] = (0.01, 1.0, 100.0)

@@ -1,11 +1,13 @@
 """What an answer is: a number, words, a collection of answers, a matrix, or an expression; read without evaluating anything.
 
-Formula  numbers are exact fractions: 1,000 = 1000, 0.50 = 1/2, 1 1/2 = 3/2, 2.5 * 10^{3} = 2500, 3 million; a percent sign and
-         a unit stay beside the value, because what they mean depends on the other answer (equivalence.py)
+Formula  numbers are exact fractions: 1,000 = 1000, 0.50 = 1/2, 1 1/2 = 3/2, 2.5 * 10^{3} = 2500, 0.\\overline{3} = 1/3,
+         3 million; a percent sign and a unit stay beside the value, because what they mean depends on the other answer (equivalence.py)
 Flow     under mathqa.verify.equivalence
 Run      read(r"\frac12 cm") == Answer(kind="number", form=..., value=Fraction(1, 2), unit="cm")
 Limits   A trailing word of three letters or more, or of a known unit, is a unit; "5m" without a blank is 5 times m.
-         Variables are real: |x| < 3 is (-3, 3). A calculation or a name (3 + 4 = 7, AB:CD = 3:5, x = 5) says its right side.
+         Behind more than a number (2\\sqrt{3} cm) a unit has two letters, and five where it is not a known one.
+         Variables are real: |x| < 3 is (-3, 3), and "no solution" is the empty set.
+         A calculation or a name (3 + 4 = 7, AB:CD = 3:5, x = 5) says its right side.
 """
 
 import re
@@ -23,15 +25,16 @@ FRACTION = rf"\\frac ?\{{ ?(-?{PLAIN}) ?\}} ?\{{ ?(-?{PLAIN}) ?\}}"
 NUMBER = re.compile(
     rf"(?P<sign>[-+] ?)?(?:(?:(?P<whole>\d+) ?(?=\\frac))?{FRACTION}|(?P<mixed>\d+) (?P<over>\d+) ?/ ?(?P<under>\d+)"
     rf"|(?P<top>{PLAIN}) ?/ ?(?P<bottom>{PLAIN})|(?P<mantissa>{PLAIN}) ?\* ?10 ?\^ ?\{{ ?(?P<ten>[-+]?\d+) ?\}}"
-    rf"|(?P<float>\d+\.?\d*[eE][-+]\d+|\d+\.\d+[eE]\d+)(?![\w.])"
-    rf"|(?P<base>\d+) ?\^ ?\{{ ?(?P<power>\d+) ?\}}|(?P<plain>{PLAIN}))"
+    rf"|(?P<fixed>\d*\.\d*)\\overline ?\{{(?P<cycle>\d+)\}}|(?P<float>\d+(?:\.\d*)?[eE][-+]\d+|\d+\.\d+[eE]\d+)(?![\w.])"
+    rf"|(?P<base>\d+) ?\^ ?\{{ ?(?P<power>-?\d+) ?\}}|(?P<plain>{PLAIN}))"
 )
-TAIL = re.compile(
-    r" ?(?P<percent>%|percent(?:age|s)?|per cent|pct)|(?P<blank> ?)(?P<words>[A-Za-z][A-Za-z. -]*(?:\^ ?\{ ?[23] ?\})?(?: ?/ ?[A-Za-z]+)?)"
-)
+UNIT_WORDS = r"[A-Za-z][A-Za-z. -]*(?:\^ ?\{ ?[23] ?\})?(?: ?/ ?[A-Za-z]+)?"
+TAIL = re.compile(rf" ?(?P<percent>%|percent(?:age|s)?|per cent|pct)|(?P<blank> ?)(?P<words>{UNIT_WORDS})")
+MEASURED = re.compile(rf"(?P<head>.*(?:[\d)}}]|\\pi)) (?P<words>{UNIT_WORDS})")
 WORDS = re.compile(r"[^\W\d_]+(?:(?:[ ']|\. ?|(?<=[^\W\d_]{2})-(?=[^\W\d_]{2}))[^\W\d_]+)*[.']?")
 SYMBOL = re.compile(
-    r"\\?[A-Za-z]+(?: ?_ ?\{[^{}]*\})?'?(?: ?\( ?[A-Za-z0-9](?: ?, ?[A-Za-z])* ?\))?|\( ?[A-Za-z](?: ?, ?[A-Za-z])+ ?\)"
+    r"\\?[A-Za-z]+(?: ?_ ?\{[^{}]*\})?'?(?: ?\^ ?\{ ?-1 ?\}(?= ?\())?(?: ?\( ?[A-Za-z0-9](?: ?, ?[A-Za-z])* ?\))?"
+    r"|\( ?[A-Za-z](?: ?, ?[A-Za-z])+ ?\)"
 )
 VARIABLE = re.compile(rf"{SYMBOL.pattern}|\| ?[A-Za-z] ?\|")
 BARE = re.compile(rf"{PLAIN}|{FRACTION}|\\[a-z]+|[A-Za-z]")
@@ -42,15 +45,18 @@ CLOSING = (")", "]", r"\}", "}", r"\rangle")
 BRACKET = re.compile(r"\\[{}]|\\[lr]angle|[()\[\]{}]")
 COMMA = re.compile(r",|;")
 SEMICOLON = re.compile(";")
+COLON = re.compile(r":(?!=)")
+PLUS_MINUS = re.compile(r"\\(?:pm|mp)(?![A-Za-z])")
+DECIMAL = re.compile(r"-?(\d*)\.(\d+)")
 JOIN = re.compile(r",?(?<=[ \d)}])(?:and|or)(?=[ \d(\\])")
 MEMBER = re.compile(rf",|;|\\cup(?![A-Za-z])|{JOIN.pattern}")
 RELATION = re.compile(r"(?<![<>!=:])=(?!=)|\\in(?![A-Za-z])")
-NAME = r"(?:\\[a-z]+ ?)?\{? ?[A-Z]+(?: ?_ ?\{[^{}]*\})? ?\}?"
+NAME = r"(?:m? ?\\[a-z]+ ?)?\{? ?[A-Z]+(?: ?_ ?\{[^{}]*\})? ?\}?"
 QUANTITY = re.compile(  # of a figure: |AB|, AB:CD, \frac{AB}{CD}, \angle ABC
     rf"{NAME}|\| ?{NAME} ?\||{NAME} ?[:/] ?{NAME}|\\frac ?\{{ ?{NAME} ?\}} ?\{{ ?{NAME} ?\}}"
 )
 KNOWN = re.compile(r"\\(?:frac|sqrt|pi|binom|log|ln|sin|cos|tan)(?![A-Za-z])")
-CHOICE = re.compile(r"\( ?([A-J]) ?\) +(?=[\w\\$(-])(.+)|([A-J])\) ?(.+)", re.S)
+CHOICE = re.compile(r"\( ?([A-J]) ?\) +(?=[\w\\$(-])(.+)|([A-J])(?:\)|\.(?= )) ?(.+)", re.S)
 ORDER = re.compile(r"<|>|\\le(?![A-Za-z])|\\ge(?![A-Za-z])")
 SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 # Short or written in several ways; any other word of three letters or more is taken as a unit as it stands, without a plural s.
@@ -58,15 +64,19 @@ UNITS = {
     "cm": "centimeter", "mm": "millimeter", "km": "kilometer", "m": "meter", "in": "inch", "inches": "inch", "ft": "foot",
     "feet": "foot", "yd": "yard", "mi": "mile", "kg": "kilogram", "g": "gram", "mg": "milligram", "lb": "pound", "lbs": "pound",
     "oz": "ounce", "l": "liter", "ml": "milliliter", "s": "second", "sec": "second", "min": "minute", "h": "hour", "hr": "hour",
-    "hrs": "hour", "mph": "mile/hour", "usd": "dollar", "buck": "dollar", "bucks": "dollar", "am": "am", "pm": "pm", "sq": "square",
+    "hrs": "hour", "mph": "mile hour", "usd": "dollar", "buck": "dollar", "bucks": "dollar", "am": "am", "pm": "pm", "sq": "square",
     "metre": "meter", "litre": "liter", "rad": "radian", "people": "person", "children": "child", "hz": "hertz",
 }  # fmt: skip
 ASIDE: frozenset[str] = frozenset(("of", "in", "for", "each"))  # "liters of water" are liters
 LINKS: frozenset[str] = ASIDE | {"per", "the", "a", "an", "and"}
+NOTHING: frozenset[str] = frozenset(
+    ("no solution", "no solutions", "no real solution", "no real solutions", "empty set", "the empty set")
+)
+REALS: frozenset[str] = frozenset(("all real numbers", "all reals", "real numbers", "the set of all real numbers"))
 NO_UNIT: frozenset[str] = frozenset(
     [
         *("and", "or", "if", "then", "else", "where", "for", "all", "no", "none", "to", "from"),
-        *("sin", "cos", "tan", "log", "exp", "sqrt", "mod", "cup", "infty", "pi"),
+        *("sin", "cos", "tan", "log", "exp", "sqrt", "mod", "infty", "pi"),
     ]
 )
 
@@ -111,21 +121,65 @@ def _read(text: str, depth: int) -> Answer:
     if number is not None:
         return number
     if WORDS.fullmatch(text) and (len(text) == 1 or any(len(word) > 1 and _vowel(word) for word in text.split())):
-        word = text if len(text) == 1 else re.sub(r"[\s.'-]+", " ", text).strip().casefold()
-        return Answer(kind="words", form=word, text=text)
+        return _words(text)
+    if text == r"\reals":
+        return _words("real numbers")
+    sides = [side.strip() for side in _split(text, RELATION)]
+    named = len(sides) > 1 and bool(SYMBOL.fullmatch(sides[0]) or QUANTITY.fullmatch(sides[0]))
+    if named and len(sides) == 2 and (number := _number(sides[1])) is not None:  # x = 1,000 is no list
+        return _named(number, sides[0])
     parts = _split_list(text)
     if len(parts) > 1:
-        return _collection("list", text, tuple(_read(part, depth + 1) for part in parts))
-    sides = [side.strip() for side in _split(text, RELATION)]
+        members = [_read(part, depth + 1) for part in parts]
+        return _collection("list", text, tuple(each for one in members for each in _members(one)))
     if len(sides) > 1 and all(sides) and _constant(sides[0]):
         if SYMBOL.fullmatch(sides[-1]):
-            sides.reverse()  # 2 = x
-        elif _constant(sides[-1]):
+            return _named(_read(sides[0], depth + 1), sides[-1])  # 2 = x
+        if _constant(sides[-1]):
             return _read(sides[-1], depth + 1)  # a calculation: 3 + 4 = 7
-    if len(sides) > 1 and all(sides) and (SYMBOL.fullmatch(sides[0]) or QUANTITY.fullmatch(sides[0])):
-        inner = _read(sides[-1], depth + 1)
-        return _replace_symbol(inner, sides[0].replace(" ", ""))
-    return _interval(text, depth) or _grouped(text, depth) or _expression(text)
+    if named and all(sides):
+        return _named(_read(sides[-1], depth + 1), sides[0])
+    return (
+        _interval(text, depth)
+        or _grouped(text, depth)
+        or _measured(text, depth)
+        or _ratio(text, depth)
+        or _expression(text)
+    )
+
+
+def _words(text: str) -> Answer:
+    """Words in one case; what they call the empty set or the real numbers is that set."""
+    word = text if len(text) == 1 else re.sub(r"[\s.'-]+", " ", text).strip().casefold()
+    if word in NOTHING:
+        return Answer(kind="group", form=word, text=r"\{\}", brackets="{}")
+    if word in REALS:
+        return replace(_read(r"(-\infty,\infty)", 1), form="R")  # a plain R is read as a variable, and means the same
+    return Answer(kind="words", form=word, text=text)
+
+
+def _members(answer: Answer) -> tuple[Answer, ...]:
+    return answer.parts if answer.kind == "list" else (answer,)
+
+
+def _ratio(text: str, depth: int) -> Answer | None:
+    """1:2:3 and 2:4:6 alike: numbers are divided by the first. A ratio of two is a quotient."""
+    sides = [side.strip() for side in _split(text, COLON)]
+    if len(sides) < 3 or not all(sides):
+        return None
+    parts = [_read(side, depth + 1) for side in sides]
+    values = [part.value for part in parts]
+    first = values[0]
+    if first and None not in values:
+        parts = [_of_value(str(value / first), value / first) for value in values if value is not None]
+    return _collection("group", text, tuple(parts), ":")
+
+
+def _measured(text: str, depth: int) -> Answer | None:
+    """A constant that is more than a number, with its unit: 2\\sqrt{3} cm, 3:30 pm."""
+    hit = MEASURED.fullmatch(text)
+    unit = _unit(hit["words"], spaced=False) if hit and _constant(hit["head"]) else None
+    return replace(_read(hit["head"], depth + 1), unit=unit) if hit and unit and "|" not in unit else None
 
 
 def _interval(text: str, depth: int) -> Answer | None:
@@ -176,7 +230,7 @@ def _number(text: str) -> Answer | None:
     if tail is None:
         return None
     if tail["percent"]:
-        return Answer(kind="number", form=_form(text), text=text, value=value, percent=True)
+        return replace(_of_value(text, value), text=str(value / 100), percent=True)
     unit = _unit(tail["words"], spaced=bool(tail["blank"]))
     if unit is None:
         return None
@@ -185,7 +239,9 @@ def _number(text: str) -> Answer | None:
 
 
 def _of_value(text: str, value: Fraction, unit: str = "") -> Answer:
-    return Answer(kind="number", form=_form(text), text=text, value=value, unit=unit)
+    # The computer algebra reads mixed numbers and units in its own ways; decimals keep their digits, which tell their rounding.
+    exact = text if DECIMAL.fullmatch(text) else str(value)
+    return Answer(kind="number", form=_form(text), text=exact, value=value, unit=unit)
 
 
 def _value(hit: re.Match[str]) -> Fraction | None:
@@ -195,7 +251,10 @@ def _value(hit: re.Match[str]) -> Fraction | None:
     named = hit.groupdict()
     top, bottom = hit[3], hit[4]  # the arguments of \frac
     try:
-        if named["float"]:
+        if named["cycle"]:
+            point, digits = named["fixed"].partition(".")[2], named["cycle"]
+            value = _decimal(named["fixed"]) + Fraction(int(digits), (10 ** len(digits) - 1) * 10 ** len(point))
+        elif named["float"]:
             if abs(int(re.split("[eE]", named["float"])[1])) > DIGITS:
                 return None
             value = Fraction(named["float"])
@@ -210,9 +269,9 @@ def _value(hit: re.Match[str]) -> Fraction | None:
                 return None
             value = _decimal(named["mantissa"]) * Fraction(10) ** int(named["ten"])
         elif named["base"]:
-            if int(named["power"]) * len(named["base"]) > DIGITS:
+            if abs(int(named["power"])) * len(named["base"]) > DIGITS:
                 return None
-            value = Fraction(int(named["base"]) ** int(named["power"]))
+            value = Fraction(int(named["base"])) ** int(named["power"])
         else:
             value = _decimal(named["plain"])
     except ZeroDivisionError:
@@ -237,7 +296,9 @@ def _unit(words: str, *, spaced: bool) -> str | None:
         return None
     cut = next((k for k, token in enumerate(tokens) if token in ASIDE), len(tokens))
     names = [
-        UNITS.get(token) or UNITS.get(token.removesuffix("s")) or token.removesuffix("s") for token in tokens[:cut]
+        UNITS.get(token) or UNITS.get(token.removesuffix("s")) or token.removesuffix("s")
+        for token in tokens[:cut]
+        if token not in LINKS
     ]
     if power:
         names.insert(0, "square" if power[1] == "2" else "cubic")
@@ -261,8 +322,8 @@ def _expression(text: str) -> Answer:
 
 
 def _form(text: str) -> str:
-    """Without blanks and without multiplication signs that stand beside anything but digits."""
-    return re.sub(r"(?<!\d)\*|\*(?!\d)", "", text.replace(" ", ""))
+    """Without blanks and multiplication signs, but for those between digits."""
+    return re.sub(r"(?<!\d)[* ]|[* ](?!\d)", "", re.sub(r" ?\* ?", "*", text))
 
 
 def _collection(kind: Kind, text: str, parts: tuple[Answer, ...], brackets: str = "") -> Answer:
@@ -275,8 +336,8 @@ def _constant(text: str) -> bool:
     return any(sign.isdigit() for sign in bare) and "\\" not in bare and not any(sign.isalpha() for sign in bare)
 
 
-def _replace_symbol(answer: Answer, symbol: str) -> Answer:
-    return replace(answer, symbol=symbol)
+def _named(answer: Answer, name: str) -> Answer:
+    return replace(answer, symbol=name.replace(" ", ""))
 
 
 def _grouped(text: str, depth: int) -> Answer | None:
@@ -293,6 +354,8 @@ def _grouped(text: str, depth: int) -> Answer | None:
         return None
     shut = next(mark for mark in CLOSING if text.endswith(mark))
     inner = text[len(opening) : -len(shut)].strip()
+    if not inner and opening == r"\{":
+        return _collection("group", text, (), "{}")
     parts = _split(inner, COMMA)
     if len(parts) == 1 and (opening in ("(", "{") or (opening == "[" and shut == "]" and MATRIX.fullmatch(inner))):
         return _read(inner, depth + 1)
@@ -334,6 +397,6 @@ def _split_list(text: str) -> list[str]:
         if len(rows) > 1 and whole and len({len(row) for row in rows}) == 1 and len(rows[0]) > 1:
             return [f"({piece})" for piece in pieces]
     parts = [part.strip() for part in _split(text, MEMBER)]
-    if len(parts) == 1 and text.count(r"\pm") == 1:
-        return [text.replace(r"\pm", sign).strip() for sign in "+-"]
+    if len(parts) == 1 and len(PLUS_MINUS.findall(text)) == 1:
+        return [PLUS_MINUS.sub(sign, text).strip() for sign in "+-"]
     return [part for part in parts if part]

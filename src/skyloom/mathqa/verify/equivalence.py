@@ -4,7 +4,9 @@ Formula  the rule that decided is named in the verdict (RULES); the rules are sy
 Source   ours; they are written against the false positives that graders with stripped brackets, relative tolerances and
          unconditional factors of 100 are known for (-(x+1) is not -x+1, 123456 not 123457, 50 not 0.5, 100 not 1)
 Flow     under mathqa.verify.grading, in the caller's process without a leaf, in the worker with SymPy as leaf
-Limits   Two rules read one spelling in two ways and are not transitive with the rest: "60%" is 60 and 0.6, "2,5" is 2.5 and a list
+Limits   Some spellings mean two things, and equality is not transitive through them: "60%" is 60 and 0.6, "2,5" is 2.5 and a list,
+         "(B) 7" is B and 7, "5" is 5 cm and 5 m. Units are not converted: 5 cm is not 50 mm. Lists of nothing but numbers count
+         repeats (1, 1, 2 is not 1, 2, 2), all others do not (3, 3 is 3)
 Run      compare("1,000", "1000", undecided) == Outcome(True, "number")
 """
 
@@ -14,7 +16,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
-from skyloom.mathqa.verify.answers import MATRIX, ORDER, Answer, read
+from skyloom.mathqa.verify.answers import DECIMAL, MATRIX, ORDER, Answer, read
 
 RULES: dict[str, str] = {
     "form": "the same cleaned spelling",
@@ -24,8 +26,8 @@ RULES: dict[str, str] = {
     "percent": "exactly one side has a percent sign, so its value is divided by 100; without a sign nothing is scaled",
     "percent_unit": "exactly one side has a percent sign and both say the same number above 1: the sign is a unit there",
     "words": "words compared without case and punctuation",
-    "list": "as many members, matched in any order (sets, unions, roots, \\pm)",
-    "tuple": "as many members and the same brackets, matched in order (tuples, intervals, matrices)",
+    "list": "every member matched in any order (sets, unions, roots, \\pm); lists of numbers also as often",
+    "tuple": "as many members and the same brackets, matched in order (tuples, intervals, matrices, ratios, x = 1, y = 2)",
     "choice": "letters of options; where only one side has a letter, what the option says",
     "kind": "answers of kinds that are never equal, such as a word and a number",
     "algebra": "decided by the computer algebra, wholly or in a member",
@@ -38,7 +40,6 @@ RULES: dict[str, str] = {
 Leaf = Callable[[str, str], bool | None]
 LARGEST_LIST = 64
 FLOAT_DIGITS = 12
-DECIMAL = re.compile(r"-?(\d*)\.(\d+)")
 COMMA_NUMBER = re.compile(r"-?\d+,\d+")
 SAME_WORDS = {"true": "yes", "false": "no"}
 BASED = re.compile(r"\w+_\{\d+\}")
@@ -67,7 +68,9 @@ def _compare(left: Answer, right: Answer, leaf: Leaf) -> Outcome:
         return _choices(left, right, leaf)
     if left.symbol and right.symbol and left.symbol != right.symbol:
         return Outcome(False, "kind")
-    if left.form == right.form and left.form:
+    if left.unit and right.unit and left.unit != right.unit:
+        return Outcome(False, "number")
+    if left.form == right.form and left.form and left.value == right.value:  # 1 1/2 and 11/2 differ
         return Outcome(True, "form")
     if left.value is not None and right.value is not None:
         return _numbers(left, right, left.value, right.value)
@@ -79,8 +82,15 @@ def _compare(left: Answer, right: Answer, leaf: Leaf) -> Outcome:
         return comma
     if "words" in kinds:
         return _words(left, right, leaf)
+    if kinds == {"list", "group"} and "()" in (left.brackets, right.brackets):  # x = 1, y = 2 and (1, 2)
+        named = (_by_name(left), _by_name(right))
+        if named != (left, right):
+            return _compare(named[0], named[1], leaf)
     if "list" in kinds or "{}" in (left.brackets, right.brackets):
-        return _unordered(_members(left), _members(right), leaf)
+        numbers = all(
+            side.kind == "list" and all(one.value is not None for one in side.parts) for side in (left, right)
+        )
+        return _unordered(_members(left), _members(right), leaf, once=not numbers)
     if kinds == {"group"} or kinds == {"matrix"}:
         return _ordered(left, right, leaf)
     if kinds & {"group", "matrix"}:
@@ -101,8 +111,6 @@ def _numbers(left: Answer, right: Answer, a: Fraction, b: Fraction) -> Outcome:
         if a == b and abs(a) > 1:
             return Outcome(True, "percent_unit")
         return Outcome((a / 100 if left.percent else a) == (b / 100 if right.percent else b), "percent")
-    if left.unit and right.unit and left.unit != right.unit:
-        return Outcome(False, "number")
     digits = max(significant(left.text), significant(right.text))
     if a != b and digits >= FLOAT_DIGITS:  # 0.30000000000000004, what programs print
         return Outcome(abs(a - b) * 10 ** (digits - 2) <= max(abs(a), abs(b)), "rounded")
@@ -157,18 +165,38 @@ def _algebra(left: str, right: str, leaf: Leaf) -> Outcome:
     return Outcome(equal, "unreadable" if equal is None else "algebra")
 
 
+def _by_name(answer: Answer) -> Answer:
+    """A list whose members have a name each, as the tuple of them."""
+    names = [part.symbol for part in answer.parts]
+    if answer.kind != "list" or not all(names) or len(set(names)) < len(names):
+        return answer
+    return replace(answer, kind="group", brackets="()", symbol=f"({','.join(names)})")
+
+
 def _members(answer: Answer) -> tuple[Answer, ...]:
     whole = answer.kind == "list" or answer.brackets == "{}"
     return answer.parts if whole else (answer,)
 
 
-def _unordered(left: tuple[Answer, ...], right: tuple[Answer, ...], leaf: Leaf) -> Outcome:
-    """Sets of answers; a member that stands twice counts once."""
-    if max(len(left), len(right)) > LARGEST_LIST:
+def _unordered(left: tuple[Answer, ...], right: tuple[Answer, ...], leaf: Leaf, *, once: bool) -> Outcome:
+    """Members matched in any order; `once`: one that stands twice counts once, as in a set or among solutions."""
+    if max(len(left), len(right)) > LARGEST_LIST or (len(left) != len(right) and not once):
         return Outcome(False, "list")
-    one_way = [_best([_compare(a, b, leaf) for b in right]) for a in left]
-    other_way = [_best([_compare(a, b, leaf) for a in left]) for b in right]
-    return _all([*one_way, *other_way], "list")
+    table = [[_compare(a, b, leaf) for b in right] for a in left]
+    columns = [[row[k] for row in table] for k in range(len(right))]
+    outcome = _all([_best(line) for line in (*table, *columns)], "list")
+    return outcome if once or not outcome.equal or _paired(table) else Outcome(False, "list")
+
+
+def _paired(table: list[list[Outcome]]) -> bool:
+    """Has each row a column of its own that it equals? The first free one will do, because equality is transitive."""
+    free = list(range(len(table)))
+    for row in table:
+        hit = next((k for k in free if row[k].equal), None)
+        if hit is None:
+            return False
+        free.remove(hit)
+    return True
 
 
 def _ordered(left: Answer, right: Answer, leaf: Leaf) -> Outcome:

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 Policy = Literal["marked", "last_number"]
 MARKER = re.compile(
     r"(?:the\s+)?(?:final\s+)?answer\s+is\s*:\s*|(?:the\s+(?:(?:final|correct)\s+)?|final\s+|correct\s+)answer\s+is\s+"
+    r"|correct\s+(?:option|choice)\s+is\s*:?\s+"
     r"|(?<!#)####(?!#)\s*|réponse\s*(?:est|:)\s*|答案\s*[是为：:]+\s*"
     r"|^[ \t]*[*_]*(?:(?:the\s+)?(?:final\s+)?answer|A)[*_]*\s*:\s*",
     re.IGNORECASE | re.MULTILINE,

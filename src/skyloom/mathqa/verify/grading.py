@@ -1,6 +1,7 @@
 """THE grader: one verdict for a gold answer and a prediction; filter and evaluation both ask it, nothing else does.
 
 Formula  equal = the exact rules of equivalence.py; what they cannot decide goes to SymPy in a process that is killed after 2 s
+         the verdict is the same both ways round, but for a gold in words, which is more than the number in it
 Source   rules: equivalence.py; where the answer stands in a solution: extraction.py
 Flow     collect -> synthesize -> [curate: verify] -> train -> [evaluate] -> report
 Run      skyloom mathqa grade FILE.jsonl --out GRADED.jsonl

@@ -9,6 +9,7 @@ Run      same(r"2(x+1)", "2x+2") is True
 Limits   Points are real and positive or negative; i is the imaginary unit. Identities that hold nearly are not recognised.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -19,10 +20,13 @@ from latex2sympy2_extended.latex2sympy2 import ConversionConfig
 from skyloom.mathqa.verify.equivalence import FLOAT_DIGITS, significant
 
 DIGITS = 60
+LONGEST = 5_000  # digits to which constants are told apart
 TOLERANCE = sympy.Float("1e-40", DIGITS)
 POINTS: tuple[tuple[int, int], ...] = ((7, 3), (-5, 7), (19, 11), (-23, 13), (3, 17), (29, 5))
 LARGE = 10**20  # what differs by 1 is near at 60 digits when it is large enough
 FEWEST = 3  # points that must agree
+PRIMES = re.compile(r"([A-Za-z])(?: ?_ ?\{([^{}]*)\})?((?: ?')+)")
+UNREAD = re.compile(r"\d \d|! ?!|'")  # the parser adds the first, squares the second and drops the third
 CONVERSION = ConversionConfig(lowercase_symbols=False)
 RELATIONS = {sympy.Eq: "=", sympy.Ne: "!=", sympy.StrictLessThan: "<", sympy.LessThan: "<=",
              sympy.StrictGreaterThan: "<", sympy.GreaterThan: "<="}  # fmt: skip
@@ -53,13 +57,27 @@ def same(left: str, right: str) -> bool | None:
 
 def _parse(text: str) -> Term | None:
     try:
-        parsed: Term = latex2sympy(text, conversion_config=CONVERSION)
-        known = isinstance(parsed, sympy.Basic | sympy.MatrixBase)
-        return parsed.subs(sympy.Symbol("i"), sympy.I) if known else None
+        text = _readable(text)
+        parsed: Term = None if UNREAD.search(text) else latex2sympy(text, conversion_config=CONVERSION)
+        return _exact(parsed) if isinstance(parsed, sympy.Basic | sympy.MatrixBase) else None
     except (MemoryError, KeyboardInterrupt):
         raise
     except Exception:  # noqa: BLE001 - the parser raises bare Exception and whatever its grammar stumbles over
         return None
+
+
+def _readable(text: str) -> str:
+    """What the parser would misread: 2(1/3) is a product and no mixed number, f' a name, and T in an exponent a variable."""
+    text = re.sub(r"(?<=\d) ?(?=\()|(?<=\)) ?(?=\\frac)", "*", text)
+    text = PRIMES.sub(lambda hit: f"{hit[1]}_{{{hit[2] or ''}{'prime' * len(hit[3].replace(' ', ''))}}}", text)
+    return text if r"\begin" in text else re.sub(r"\^ ?\{ ?T ?\}", r"^{T_{0}}", text)
+
+
+def _exact(term: Term) -> Term:
+    """Decimals as the fractions that they are, i as the imaginary unit."""
+    exact = {each: sympy.Rational(str(each)) for each in term.atoms(sympy.Float)}
+    held = {each: each.args[0] for each in term.atoms(sympy.UnevaluatedExpr)}
+    return term.xreplace(exact | held).subs(sympy.Symbol("i"), sympy.I)  # subs leaves the i of a sum alone
 
 
 def _ordered(term: Term) -> Term:
@@ -118,7 +136,11 @@ def _same_constant(a: Term, b: Term) -> bool | None:
     known = [value for value in parts if value is not None and value.is_finite]
     if whole is None or not whole.is_finite or len(known) < len(parts):
         return _near(_at(a, [], 0), _at(b, [], 0))
-    return bool(abs(whole) <= TOLERANCE * max(abs(value) for value in known))
+    size = max(abs(value) for value in known)
+    digits = int(sympy.log(size, 10).evalf(5)) if size > 1 else 0
+    if not 0 < digits < LONGEST:
+        return bool(abs(whole) <= TOLERANCE * size)
+    return bool(abs(sympy.N(gap, DIGITS, maxn=DIGITS + digits)) <= TOLERANCE)  # 50! and 50! + 1
 
 
 def _same_relation(a: Term, b: Term, sign: str) -> bool | None:

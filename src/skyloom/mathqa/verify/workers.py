@@ -38,23 +38,30 @@ class Worker:
         """The verdict of the computer algebra; by "timeout", "memory" or "killed" where it was stopped."""
         with self._lock:
             if self._process is not None and self._process.poll() is not None:
-                self._stop()  # it ended between two pairs, and this one has no part in it
-            process = self._process or self._start()
+                self._stop()  # it ended between two pairs, and this one has no part in it; or, after a fork, it is the parent's
             try:
-                _pipe(process.stdin).write(json.dumps([gold, answer]).encode() + b"\n")
-                _pipe(process.stdin).flush()
-                line = self._line(self._seconds)
-            except (BrokenPipeError, EOFError):
-                code = process.wait()
-                self._stop()
-                return Outcome(None, "timeout" if code == -signal.SIGALRM else "killed")
-            if line is None:
-                self._stop()
-                return Outcome(None, "timeout")
-            equal, by = json.loads(line)
-            if by == "memory":
-                self._stop()  # what is left of it may be fragmented; a new one starts clean
-            return Outcome(equal, by)
+                return self._ask(gold, answer)
+            except BaseException:
+                self._stop()  # interrupted: the answer still to come would be taken for that of the next pair
+                raise
+
+    def _ask(self, gold: str, answer: str) -> Outcome:
+        process = self._process or self._start()
+        try:
+            _pipe(process.stdin).write(json.dumps([gold, answer]).encode() + b"\n")
+            _pipe(process.stdin).flush()
+            line = self._line(self._seconds)
+        except (BrokenPipeError, EOFError):
+            code = process.wait()
+            self._stop()
+            return Outcome(None, "timeout" if code == -signal.SIGALRM else "killed")
+        if line is None:
+            self._stop()
+            return Outcome(None, "timeout")
+        equal, by = json.loads(line)
+        if by == "memory":
+            self._stop()  # what is left of it may be fragmented; a new one starts clean
+        return Outcome(equal, by)
 
     def close(self) -> None:
         """End the process, if there is one."""

@@ -1,8 +1,11 @@
 """What people and models write instead of an answer: the grader names it, and never hangs or raises."""
 
+import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -44,6 +47,11 @@ HUGE = {
     "image": "<img src=data:image/png;base64," + "QUJD" * 250_000 + ">",
     "code": "def f(x):\n    return x\n" * 40_000,
     "another script": "答案是数" * 100_000,
+    "groups of digits": "123 " * 4_900,
+    "one long number": "1" * 19_000,
+    "units": r"\sqrt{2} " + "ab. " * 4_900,
+    "ratio": "1:" * 9_000 + "1",
+    "primes": "f'" * 9_000,
 }
 
 
@@ -115,6 +123,56 @@ def test_a_worker_that_died_between_two_pairs_is_replaced() -> None:
         os.kill(worker, signal.SIGKILL)
         time.sleep(0.2)
         assert grader.grade("x+1", "1+x").equal
+
+
+def test_a_pair_that_outgrows_its_memory_is_named_and_counted(tmp_path: Path) -> None:
+    bomb = "(2^{2^{32}})!"
+    with Grader(seconds=60.0, memory_bytes=1 << 29) as grader:
+        verdict = grader.grade(bomb, "y")
+        assert (verdict.equal, verdict.by) == (False, "memory")
+        assert grader.grade("x+1", "1+x").equal
+    (tmp_path / "in.jsonl").write_text(json.dumps({"gold": bomb, "prediction": "y"}) + "\n")
+    counts = grade_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    assert (counts.rows, dict(counts.by)) == (1, {"memory": 1})
+
+
+def test_an_interrupted_pair_leaves_no_answer_for_the_next() -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with Grader(seconds=60.0) as grader:
+            assert grader.grade("x+1", "1+x").equal
+            worker = grader._worker._process
+            assert worker is not None
+            worker.send_signal(signal.SIGSTOP)  # its answer comes after the interrupt
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            with pytest.raises(KeyboardInterrupt):
+                grader.grade("x+2", "2+x")
+            with contextlib.suppress(ProcessLookupError):
+                worker.send_signal(signal.SIGCONT)
+            assert not grader.grade("x+1", "x+2").equal
+            assert grader.grade("(x+1)^2", "x^2+2x+1").equal
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_forked_child_asks_a_worker_of_its_own() -> None:
+    """Parent and children ask at once; had they one pipe, they would read each other's verdicts."""
+    code = """
+import os
+from skyloom.mathqa.verify.grading import Grader
+with Grader(seconds=60.0) as grader:
+    assert grader.grade("x+1", "1+x").equal
+    child = os.fork()
+    right = all(grader.grade(f"x+{k}", f"{k}+x").equal and not grader.grade(f"x+{k}", f"{k}-x").equal for k in range(30))
+    if child == 0:
+        os._exit(0 if right else 3)
+    assert right and os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_what_was_stopped_is_counted(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from skyloom.mathqa.verify.grading import extract
         ("The answer is \\boxed{42}.", "42"),
         ("The answer is 5, so we write \\boxed{6}", "6"),
         ("I think the correct answer is C", "C"),
+        ("Hence the correct option is B.", "B"),
         ("The answer is for sure C, the others are too large", "C"),
         ("The answer is 12 because both sides then agree", "12"),
         ("Final answer: the smallest $k$ is 12.", "12"),

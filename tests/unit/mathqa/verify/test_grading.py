@@ -35,6 +35,39 @@ def test_verdicts(gold: str, prediction: str, verdict: Verdict) -> None:
     assert grade(gold, prediction) == verdict
 
 
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        *(
+            ("24%", "0.24"),
+            ("(B) 7", "B"),
+            ("x=1,y=2", "(1,2)"),
+            ("x = 5", "y = 5"),
+            ("10^{-3}", "0.001"),
+            ("1/3", "0.33"),
+        ),
+        *(
+            (r"\pm\sqrt3", r"\sqrt{3},-\sqrt{3}"),
+            ("The answer is 5 cm.", r"so \boxed{5}"),
+            ("odd", "The answer is odd"),
+        ),
+        *(
+            ("x+y=5", "y=5-x"),
+            (r"\begin{pmatrix}1\\2\end{pmatrix}", "(1,2)"),
+            ("she has 5 apples left", "he has 5 pears left"),
+        ),
+    ],
+)
+def test_the_same_verdict_both_ways_round(left: str, right: str) -> None:
+    one, other = grade(left, right), grade(right, left)
+    assert (one.equal, one.by) == (other.equal, other.by)
+
+
+def test_a_gold_in_words_is_more_than_its_number_and_a_prediction_in_words_is_not() -> None:
+    assert not grade("she has 5 apples left", "5").equal
+    assert grade("5", "she has 5 apples left").equal
+
+
 def test_bombs_are_killed_and_the_grader_lives_on() -> None:
     with Grader(seconds=0.7, memory_bytes=1 << 29) as grader:
         for bomb in BOMBS:
