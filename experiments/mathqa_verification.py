@@ -65,8 +65,8 @@ PLAIN: tuple[AugmentConfig, ...] = (answer_augment.Config(samples=4), rephrase.C
 """For training: a model so small learns most from questions like those of the test."""
 RATES: Mapping[str, float] = {"drift": 0.03, "careless": 0.02, "weak": 0.15, "unsolvable": 0.03}
 ERRORS: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4)
-HARD: Mapping[str, float] = {**RATES, "wrong": 0.03, "wrong_per_step": 0.3}
-"""A teacher to whom long solutions come hard: 3 % of answers wrong at one line of working, 33 % at two, 63 % at three."""
+HARD: Mapping[str, float] = {**RATES, "wrong": 0.02, "wrong_per_step": 0.08}
+"""A teacher to whom long solutions come hard: 2 % of answers wrong at one line of working, 10 % at two, 18 % at three."""
 LAYERS: Mapping[str, tuple[correct.Layer, ...]] = {
     "all": correct.LAYERS,
     "no arithmetic": ("gold", "votes", "backward", "substitution"),

@@ -181,7 +181,7 @@ class EvaluateConfig(Config):
     ngram: int = 30
     """Words in a row that a training row must not share with a benchmark question (Skywork-Math, section 4)."""
     near: str = HASHED
-    """Vectors by which a training row is near a benchmark question: `hashed`, or the folder of a sentence model, which finds rewordings with
+    """Vectors by which a training row is near a benchmark question: `hashed`, or the folder of a sentence model, which finds rewordings in
     other words and is slow; the least cosine is `curate.contamination.near`."""
     as_train: bool = False
     """Report on a benchmark although the run trained on its test split (it is refused otherwise)."""

@@ -32,7 +32,7 @@ from skyloom.mathqa.records import Problem
 from skyloom.mathqa.verify.grading import grade
 
 KIND: str = "map"
-VERSION: int = 1
+VERSION: int = 2
 READS: tuple[str, ...] = ("question", "response", "answer")
 WRITES: dict[str, pl.DataType] = {
     "backward.asked": pl.Int64(),  # null: no teacher is set

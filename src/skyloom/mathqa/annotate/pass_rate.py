@@ -23,7 +23,7 @@ from skyloom.core.ledger.rows import read_edges, row_parts
 from skyloom.mathqa.verify.grading import grade
 
 KIND: str = "map"
-VERSION: int = 2
+VERSION: int = 3
 READS: tuple[str, ...] = ("row", "level")
 WRITES: dict[str, pl.DataType] = {
     "pass_rate.level": pl.Int64(),  # 1 to 5; null where the data set gives none

@@ -28,7 +28,7 @@ from skyloom.mathqa.verify.answers import Answer, read
 from skyloom.mathqa.verify.grading import grade
 
 KIND: str = "map"
-VERSION: int = 1
+VERSION: int = 2
 READS: tuple[str, ...] = ("question", "answer", "response")
 WRITES: dict[str, pl.DataType] = {
     "substitution.holds": pl.Boolean(),  # null: nothing to put the answer into, or no way to tell

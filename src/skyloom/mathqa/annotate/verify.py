@@ -19,7 +19,7 @@ from skyloom.core.ledger.annotate import AnnotatorConfig
 from skyloom.mathqa.verify.grading import grade
 
 KIND: str = "map"
-VERSION: int = 3
+VERSION: int = 4
 READS: tuple[str, ...] = ("gold", "answer", "votes")
 WRITES: dict[str, pl.DataType] = {
     "verify.equal": pl.Boolean(),
