@@ -224,6 +224,7 @@ def tune(data: Path, out: Path, model: str, settings: list[str], seed: int) -> P
             lambda folder: _tune(config, data, folder),
             config=(config.train, SeedConfig(seed=config.seed)),
             inputs=(data,),
+            version=2,
         )
 
 
@@ -237,14 +238,21 @@ def _tune(config: TuneRun, data: Path, folder: Path) -> None:
 
 
 def show_training(folder: Path, as_json: bool) -> None:
-    """What was trained on, and where the model is."""
+    """What was trained on, what was left out and why, and where the model is."""
     rows: dict[str, Any] = read_object(folder / "rows.json")
     if as_json:
         print_json({"model": str(folder / "model"), **rows})
         return
-    show.say(
-        f"{rows['learn']:,} rows learnt, {rows['valid']:,} for validation, {rows['too_long']:,} too long and left out"
-    )
+    show.say(f"{rows['learn']:,} rows learnt, {rows['valid']:,} for validation")
+    for stage, reasons in rows["left_out"].items():
+        show.say(f"  {stage}: left out: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons.items()))
+    for stage, count in rows["cut"].items():
+        show.say(f"  {stage}: {count:,} responses cut at the end, their answers lost")
+    for phase in rows["phases"]:
+        best = f"{phase['updates']:,} updates, the best after {phase['best_step']:,}"
+        show.say(f"{phase['name'] or 'training'}: {phase['rows']:,} rows, {best}")
+    if rows["trained_weights"] < rows["weights"]:
+        show.say(f"{rows['trained_weights']:,} weights trained beside {rows['weights'] - rows['trained_weights']:,}")
     show.say(f"model: {folder / 'model'}")
 
 

@@ -65,7 +65,9 @@ def run(config: MathConfig, run: Run) -> Evaluation:
     made: tuple[Path, ...] = make_passes(config, run, seeds, index)
     chain: tuple[PluginConfig, ...] = tuple(_filled(each, index, made, run) for each in config.curate)
     kept: Path = curate_step(config, chain, made, run, (index,))
-    model: Path = run.step("train", lambda out: _train(config, kept, out), config=(config.train, seed), inputs=(kept,))
+    model: Path = run.step(
+        "train", lambda out: _train(config, kept, out), config=(config.train, seed), inputs=(kept,), version=2
+    )
     folders = summary.Folders(seeds, made, kept, model)
     run.step(
         "evaluate",
@@ -253,7 +255,7 @@ def _exported(row: Mapping[str, Any]) -> dict[str, Any]:  # Any: column values
 def _train(config: MathConfig, kept: Path, out: Path) -> None:
     from skyloom.mathqa.train import examples_of, train  # torch: only where a model is trained
 
-    rows = read_kept(kept, ("question", "response", "weight", "seed"))
+    rows = read_kept(kept, ("question", "response", "weight", "seed", "stage", "row", "source"))
     train(examples_of(rows.to_dicts()), config.train, config.seed, out)
 
 

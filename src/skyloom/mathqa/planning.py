@@ -1,6 +1,8 @@
 """What a mathqa run costs: the teacher's tokens and money, training and evaluation, before anything is spent.
 
-Formula  calls = jobs x calls of a job, over all passes; training tokens = rows x tokens a row x epochs; hours and money: core/plan.py
+Formula  calls = jobs x calls of a job, over all passes; training tokens = rows of both phases, repeated ones counted, x tokens a row x
+         epochs; FLOPs a token and weight: 6, of which an adapter saves the 2 of the frozen weights' gradients, and recomputing adds 2;
+         hours and money: core/plan.py
 Source   row and reply lengths are our assumptions, printed with the plan; the world's are measured
 Flow     skyloom plan RECIPE
 """
@@ -14,11 +16,12 @@ from skyloom.core import registry
 from skyloom.core.errors import BadInput
 from skyloom.core.llm.config import TINY, BackboneConfig, intermediate, parameters
 from skyloom.core.plan import Machine, ModelSize, Plan, PlanLine, Teacher
-from skyloom.mathqa.settings import COLLECTED, MathConfig, jobs_of
+from skyloom.mathqa.settings import COLLECTED, MathConfig, TrainConfig, jobs_of
 from skyloom.mathqa.sources import world
 
-MODELS: tuple[str, ...] = ("llama-2-7b", "mistral-7b", "deepseekmath-7b", "llama-3.1-8b", "gemma-2-27b")
+MODELS: tuple[str, ...] = ("llama-2-7b", "mistral-7b", "deepseekmath-7b", "llama-3.1-8b", "gemma-2-27b", "qwen2.5-0.5b")
 TEACHERS: tuple[str, ...] = ("gpt-4-1106-preview",)
+FLASH: str = "flash_attention_2"
 SEEDS: dict[str, int] = {
     "gsm8k": 7_473,
     "math_hendrycks": 7_500,
@@ -32,6 +35,8 @@ SEEDS: dict[str, int] = {
 without MATH; JEEBench's maths are rough. A pass that sets its `rows` makes as many jobs whatever they are."""
 NARROW_MFU: float = 0.22
 """0.94M tokens through 155,968 weights in 45 CPU seconds, of 90 GFLOP/s a core."""
+PADDED: float = 1.5
+"""Tokens that padded rows make a GPU read for each real one: GSM8K's in random batches of 8 read 1.57 (benchmarks/sft.py); rounded."""
 ITEMS: dict[str, int] = {"gsm8k": 1_319, "math": 5_000}
 
 
@@ -57,24 +62,64 @@ def plan(config: MathConfig) -> Plan:
     model: ModelSize = _model(config.train.backbone)
     where: Machine = _machine(config.train.backbone)
     who: Teacher = _teacher(config)
-    tokens: int = counts.rows * lengths.row * config.train.epochs
+    learnt: int = sum(rows for _, rows in _phases(counts, config.train))
+    told, training = _training(config.train, model, learnt * lengths.row * config.train.epochs, where)
     lines: tuple[PlanLine, ...] = (
         costs.teacher_line("synthesize", counts.calls * lengths.prompt, counts.calls * lengths.reply, who),
-        costs.training_line(
-            "train", model, tokens, where, config.train.batch_tokens, recompute=model.parameters > 1e9, logits=False
-        ),
+        training,
         _evaluation(config, model, where, lengths),
     )
-    facts: str = f"{counts.told} = {counts.rows:,} rows to train on, {counts.calls:,} calls, all kept; {lengths.row} tokens a row, "
-    facts += f"{lengths.prompt} a prompt, {lengths.reply} a reply; {config.train.epochs} epochs of {config.train.batch_rows} rows an update"
-    assumed: tuple[str, ...] = (facts, who.assumption, model.assumption, where.assumption, *costs.TRAINING_ASSUMPTIONS)
+    rows: int = sum(counts.rows.values())
+    facts: str = (
+        f"{counts.told} = {rows:,} rows to train on, {counts.calls:,} calls, all kept; {lengths.row} tokens a row, "
+    )
+    facts += f"{lengths.prompt} a prompt, {lengths.reply} a reply; "
+    facts += f"{config.train.epochs} epochs of {config.train.batch_rows} rows an update: "
+    facts += ", then ".join(f"{name} ({count:,} rows)" for name, count in _phases(counts, config.train))
+    assumed: tuple[str, ...] = (
+        facts,
+        told,
+        who.assumption,
+        model.assumption,
+        where.assumption,
+        *costs.TRAINING_ASSUMPTIONS,
+    )
     return Plan(title="mathqa", lines=lines, assumptions=assumed)
+
+
+def _phases(counts: "Counts", train: TrainConfig) -> list[tuple[str, int]]:
+    """Name and rows of each phase of training, repeated rows counted; as mathqa/sft_rows.py makes them."""
+    first, second = (2, 1) if train.order == "reversed" else (1, 2)
+    early, late = counts.rows.get(first, 0), counts.rows.get(second, 0)
+    if train.order == "mixed" or not early or not late:
+        return [("one phase", early + late)]
+    return [(f"stage {first}", early), (f"stage {second}", late + round(train.replay * early))]
+
+
+def _training(train: TrainConfig, model: ModelSize, tokens: int, where: Machine) -> tuple[str, PlanLine]:
+    """What is assumed of it, and its line: hours from the tokens that are read, padding counted."""
+    padded: bool = train.layout == "padded" or (train.layout == "auto" and train.backbone.attention != FLASH)
+    read: float = PADDED if padded and not where.cores else 1.0
+    work: int = 4 if train.adapter else 6
+    weights: int = model.parameters
+    held: int = costs.state_memory(weights)
+    if train.adapter:
+        # seven linear maps a layer, about 23 widths of inputs and outputs together
+        beside: int = train.adapter.rank * 23 * model.hidden * model.layers
+        held = weights * (2 if train.backbone.dtype == "bfloat16" else 4) + costs.state_memory(beside)
+    held += costs.activation_memory(model, train.batch_tokens, recompute=train.recompute, logits=False)
+    flops: float = (work + 2 * train.recompute) * weights * tokens * read
+    told: str = f"training: {work + 2 * train.recompute} FLOPs a token and weight"
+    told += f" (adapter of rank {train.adapter.rank})" if train.adapter else ""
+    told += f"; padding reads {read:g} tokens for each real one" if read > 1 else "; nothing for padding"
+    return told, costs.compute_line("train", flops, tokens, held, where)
 
 
 class Counts(NamedTuple):
     """What all passes come to at most."""
 
-    rows: int
+    rows: dict[int, int]
+    """Stage -> rows."""
     calls: int
     told: str
 
@@ -82,7 +127,8 @@ class Counts(NamedTuple):
 def _counts(config: MathConfig) -> Counts:
     """Rows and calls of every pass; a selection counts as keeping everything, unless it says how many."""
     made: dict[str, int] = {COLLECTED: sum(_seeds(source) for source in config.collect)}
-    rows = calls = 0
+    rows: dict[int, int] = {}
+    calls = 0
     told: list[str] = []
     for each in config.synthesize.passes:
         seeds = sum(made[name] for name in each.seeds)
@@ -94,7 +140,8 @@ def _counts(config: MathConfig) -> Counts:
             given: int = module.drafts(augment) if hasattr(module, "drafts") else 1
             made[each.name] += jobs * given
             calls += jobs * asked
-        rows += made[each.name] if each.train else 0
+        if each.train:
+            rows[each.stage] = rows.get(each.stage, 0) + made[each.name]
         told.append(f"{each.name or 'one pass'}: {kept:,} seeds to {made[each.name]:,} rows")
     return Counts(rows, calls, "; ".join(told))
 

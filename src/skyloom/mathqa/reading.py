@@ -79,7 +79,7 @@ def read_predictions(path: Path, items: Sequence[Item], output_field: str = "") 
 
 
 def read_examples(path: Path) -> tuple[list[dict[str, str | float]], list[Reject]]:
-    """Rows to train on: query (or question, problem) and response (or solution, output, answer with its working).
+    """Rows to train on: query (or question, problem), response (or solution, output, answer with its working), and stage where it is there.
 
     Rows without either are rejects; BadInput where none is left. Each row is a seed of its own for the validation split.
     """
@@ -91,7 +91,10 @@ def read_examples(path: Path) -> tuple[list[dict[str, str | float]], list[Reject
             continue
         try:
             question, response = (_first(raw.data, names) for names in (QUERIES, RESPONSES))
-            rows.append({"question": question, "response": response, "weight": 1.0, "seed": question})
+            stage = raw.data.get("stage", 1)
+            if stage not in (1, 2):
+                raise BadRow("stage", f"{stage!r} is neither 1 nor 2")
+            rows.append({"question": question, "response": response, "weight": 1.0, "seed": question, "stage": stage})
         except BadRow as error:
             rejects.append(Reject(raw.file, raw.row, error.field, error.reason))
     if not rows:

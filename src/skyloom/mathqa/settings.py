@@ -11,7 +11,7 @@ from skyloom.core.config import NOT_KEYED, Config
 from skyloom.core.execute import ExecuteConfig
 from skyloom.core.ledger.annotate import AnnotatorConfig
 from skyloom.core.ledger.decide import DeciderConfig
-from skyloom.core.llm.config import BackboneConfig, GenerateConfig
+from skyloom.core.llm.config import AdapterConfig, BackboneConfig, GenerateConfig
 from skyloom.core.llm.simulated import Faults
 from skyloom.core.llm.teacher import TeacherConfig
 from skyloom.core.optim import TrainerConfig
@@ -34,20 +34,41 @@ class TrainConfig(Config):
     a factor of 2.5 took accuracy after 900 updates from 40% to 74% (ours)."""
     optim: TrainerConfig = field(default_factory=TrainerConfig)
     """Optimiser and schedule."""
+    adapter: AdapterConfig | None = None
+    """Train low-rank adapters in place of all weights; the model on disk is a plain one all the same."""
+    template: Literal["auto", "plain"] = "auto"
+    """How question and response are written: by the tokenizer's own chat template (the plain one where it brings none), or by the plain
+    one, as suits a base model. It is stored with the model, so evaluation uses the same."""
+    over_long: Literal["drop", "cut", "refuse"] = "drop"
+    """A row above `backbone.max_length` tokens: left out and counted; its response cut at the end, which loses the answer, and counted;
+    or an error."""
+    order: Literal["in_order", "mixed", "reversed"] = "in_order"
+    """Rows of stage 2 after those of stage 1, from the best weights of stage 1 with a schedule of their own (Skywork-Math, section 3.2; it
+    does not say whether the schedule begins anew); all rows together; or stage 2 first. One stage alone is one phase."""
+    replay: float = 0.0
+    """Rows of the first phase that the second one repeats, as a share of them, 0 to 1 (the paper does not say; 0 is its words taken
+    literally: stage 2 on its rows alone)."""
+    keep_stages: bool = False
+    """Write the model after the first phase too, to stage-1/model (or stage-2/model where the order is reversed)."""
     epochs: int = 3
-    """Passes over the rows (Skywork-Math, section 4.1)."""
+    """Passes over the rows of each phase (Skywork-Math, section 4.1)."""
     batch_rows: int = 32
     """Rows of one update (Skywork-Math, section 4.1)."""
     batch_tokens: int = 8_192
-    """Most padded tokens of a micro-batch: memory only, it does not change the update."""
+    """Most tokens of a micro-batch, padding counted; a CPU takes fewer at once. Memory only: it does not change the update."""
+    layout: Literal["auto", "padded", "flat"] = "auto"
+    """How the rows of a micro-batch lie in memory: each filled up to the longest; one behind another without padding, told apart by the
+    attention (FlashAttention; sdpa on a CPU); or whichever is cheaper and right for the backbone. No layout changes the update."""
+    recompute: bool = False
+    """Keep no activations for the backward pass, and compute them again: a third more work, far less memory."""
     normalise: Literal["token", "example"] = "token"
     """`token`: mean over the response tokens of an update. `example`: sum over tokens, mean over rows (Skywork-Math, eq. 2)."""
     valid_share: float = 0.02
     """Share of seeds whose rows are held out for validation, 0 to 0.5; checkpoints are chosen by their loss."""
     valid_rows: int = 256
-    """Most rows that validation looks at."""
+    """Most rows that validation looks at, of each stage in proportion."""
     evaluate_every: int = 0
-    """Updates between two validations; 0: once an epoch."""
+    """Updates between two validations; 0: once an epoch. A phase ends with one, and its best weights go on."""
 
     def __post_init__(self) -> None:
         """Raise ValueError, naming the field, for values that cannot train."""
@@ -55,6 +76,8 @@ class TrainConfig(Config):
             raise ValueError("epochs, batch_rows, batch_tokens and valid_rows must be at least 1")
         if not 0 < self.valid_share <= 0.5:
             raise ValueError(f"valid_share={self.valid_share} must lie above 0 and at most at 0.5")
+        if not 0 <= self.replay <= 1:
+            raise ValueError(f"replay={self.replay} must be within 0 and 1")
         if self.evaluate_every < 0:
             raise ValueError(f"evaluate_every={self.evaluate_every} must be 0 or more")
 

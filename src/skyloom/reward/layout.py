@@ -28,9 +28,6 @@ Layout = Literal["padded", "flat", "shared"]
 WORTH: float = 0.05
 """Share of the cost that reading prompts once must save before it is switched on (ours): a reply's attention is then no plain causal
 one, and runs a little slower."""
-CPU_TOKENS: int = 1024
-"""Tokens of a batch from which on a CPU's caches are full: on two cores 1,024 read a fifth more tokens a second than 8,192 (measured).
-How pairs fall into batches changes no gradient."""
 
 
 class Group(NamedTuple):
@@ -110,11 +107,6 @@ def choose(groups: Sequence[Group], width: int, layouts: Sequence[Layout]) -> La
     if "shared" in layouts and saved(groups, width) > WORTH:
         return "shared"
     return "flat" if "flat" in layouts else "padded"
-
-
-def batch_tokens(budget: int, device: torch.device) -> int:
-    """Most tokens of a batch on a device: the budget, or what a CPU reads fastest."""
-    return min(budget, CPU_TOKENS) if device.type == "cpu" else budget
 
 
 def saved(groups: Iterable[Group], width: int) -> float:

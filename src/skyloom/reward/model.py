@@ -25,15 +25,12 @@ from transformers import (
 )
 
 from skyloom.core.errors import BadInput, FailedWork
-from skyloom.core.llm.attention import PIECES
+from skyloom.core.llm.attention import PIECES, attention_of
 from skyloom.core.llm.backbones import has_score_head, load_backbone, load_tokenizer, save_backbone
 from skyloom.core.llm.config import BackboneConfig
 from skyloom.core.rng import derive
 from skyloom.core.store import fsync_path
 from skyloom.reward.layout import Batch
-from skyloom.reward.settings import AdapterConfig
-
-FLASH: str = "flash_attention_2"
 
 
 class RewardModel(nn.Module):
@@ -89,12 +86,6 @@ class RewardModel(nn.Module):
         return self.pooled(self.hidden(batch), batch)
 
 
-def attention_of(backbone: nn.Module) -> str:
-    """The attention that a backbone, with or without adapters, runs with, by transformers' name."""
-    config = cast(PreTrainedModel, backbone).config
-    return str(config._attn_implementation)  # pyright: ignore[reportPrivateUsage] - there is no other way to ask
-
-
 def new_reward_model(config: BackboneConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> RewardModel:
     """A model to train: a backbone with a fresh head, or, where `config.model` already is a reward model, that one.
 
@@ -106,35 +97,6 @@ def new_reward_model(config: BackboneConfig, tokenizer: PreTrainedTokenizerBase,
     backbone = load_backbone(config, tokenizer, "none", derive(seed, "init"))
     _shell(backbone.config, config.model)
     return RewardModel(backbone, seed)
-
-
-def add_adapter(model: RewardModel, config: AdapterConfig, seed: int) -> RewardModel:
-    """Freeze the backbone and put low-rank adapters beside its linear maps; they and the head are trained. In place."""
-    from peft import LoraConfig, TaskType, get_peft_model
-
-    lora = LoraConfig(
-        task_type=TaskType.FEATURE_EXTRACTION,
-        r=config.rank,
-        lora_alpha=config.alpha,
-        lora_dropout=config.dropout,
-        target_modules=list(config.targets) or "all-linear",
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, "adapter"))
-        try:
-            model.backbone = cast(PreTrainedModel, get_peft_model(model.backbone, lora))
-        except ValueError as error:
-            reason = str(error).split(". ")[0]
-            raise BadInput(f"train.adapter.targets={','.join(config.targets)}: {reason}") from error
-    return model
-
-
-def merge_adapter(model: RewardModel) -> RewardModel:
-    """Add the adapters' products to the weights that they stand beside, in place; nothing for a model without adapters."""
-    merge = getattr(model.backbone, "merge_and_unload", None)
-    if callable(merge):
-        model.backbone = cast(PreTrainedModel, merge())
-    return model
 
 
 def save_reward_model(model: RewardModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:

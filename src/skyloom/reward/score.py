@@ -23,16 +23,18 @@ from transformers import PreTrainedTokenizerBase
 from skyloom.core import distributed
 from skyloom.core.config import JSON
 from skyloom.core.errors import BadInput, BadRow, FailedWork
+from skyloom.core.llm.attention import FLASH, attention_of, is_narrow
 from skyloom.core.llm.backbones import load_tokenizer, pad_id
 from skyloom.core.llm.config import BackboneConfig
+from skyloom.core.llm.packing import batch_tokens
 from skyloom.core.progress import track
 from skyloom.core.records import Message
 from skyloom.reward import calibrate, laplace
 from skyloom.reward.calibrate import Calibration
 from skyloom.reward.encoding import Encoded, Encoder
 from skyloom.reward.laplace import Laplace
-from skyloom.reward.layout import Batch, Group, Layout, arrange, batch_tokens, choose, plan, size, split
-from skyloom.reward.model import FLASH, RewardModel, attention_of, load_reward_model, new_reward_model
+from skyloom.reward.layout import Batch, Group, Layout, arrange, choose, plan, size, split
+from skyloom.reward.model import RewardModel, load_reward_model, new_reward_model
 from skyloom.reward.settings import ScoreConfig
 
 ABOUT: str = "reward.json"
@@ -222,14 +224,10 @@ def takes(model: RewardModel, layout: Layout, max_length: int) -> bool:
         return True
     if layout == "shared" and not model.reads_pieces:
         return False
-    config = model.backbone.config.get_text_config()
-    kinds = cast(Sequence[str], getattr(config, "layer_types", None) or ())
-    slides = getattr(config, "use_sliding_window", True) or "sliding_attention" in kinds
-    windows = [getattr(config, name, None) for name in ("attention_chunk_size", "window_size")]  # Llama 4, GPT-Neo
-    windows.append(getattr(config, "sliding_window", None) if slides else None)
-    if model.reads_pieces and any(window < max_length for window in windows if window):
+    config = model.backbone.config
+    if model.reads_pieces and is_narrow(config, max_length):
         return False
-    ids = [int(k) for k in np.linspace(1, int(config.vocab_size) - 1, 24)]
+    ids = [int(k) for k in np.linspace(1, int(config.get_text_config().vocab_size) - 1, 24)]
     probe = [Group(ids[:9], [ids[9:12], ids[12:20]]), Group(ids[4:6], [ids[20:]])]
     was = model.training
     with torch.no_grad():

@@ -10,7 +10,7 @@ from typing import Literal
 
 from skyloom.core.config import NOT_KEYED, Config, PluginConfig
 from skyloom.core.execute import ExecuteConfig
-from skyloom.core.llm.config import BackboneConfig
+from skyloom.core.llm.config import AdapterConfig, BackboneConfig
 from skyloom.core.losses import LossConfig
 from skyloom.core.optim import TrainerConfig
 from skyloom.core.records import SourceConfig
@@ -35,25 +35,6 @@ class ScoreConfig(Config):
     """Attention kernel; Gemma-2 needs `eager` or `flash_attention_2` (reward-bench issue 169)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model goes; auto takes a GPU where torch sees one."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AdapterConfig(Config):
-    """LoRA (Hu et al. 2021): low-rank products beside frozen weights, merged into them when the model is written."""
-
-    rank: int = 16
-    """Rank of each product, at least 1."""
-    alpha: int = 32
-    """The product is multiplied by alpha / rank."""
-    dropout: float = 0.0
-    """Share of an adapter's inputs that are dropped in training, 0 to below 1."""
-    targets: tuple[str, ...] = ()
-    """Names of the linear maps that get one, such as q_proj; empty: all but the head."""
-
-    def __post_init__(self) -> None:
-        """Raise ValueError, naming the field, for values that cannot train."""
-        if self.rank < 1 or not 0 <= self.dropout < 1:
-            raise ValueError(f"rank={self.rank} must be at least 1, dropout={self.dropout} at least 0 and below 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -30,7 +30,10 @@ from transformers import PreTrainedTokenizerBase
 
 from skyloom.core import distributed, registry
 from skyloom.core.errors import BadInput, BadRow
+from skyloom.core.llm.adapters import add_adapter, merge_adapter
+from skyloom.core.llm.attention import FLASH
 from skyloom.core.llm.backbones import load_tokenizer, pad_id
+from skyloom.core.llm.packing import batch_tokens
 from skyloom.core.losses import LossOut
 from skyloom.core.records import from_row, split_key, to_row
 from skyloom.core.rng import stream
@@ -38,9 +41,9 @@ from skyloom.core.store import write_json, write_parquet
 from skyloom.core.trainer import Trainer
 from skyloom.reward import calibrate, laplace
 from skyloom.reward.encoding import Encoder
-from skyloom.reward.layout import Batch, Group, Layout, arrange, batch_tokens, choose, plan, saved, size
+from skyloom.reward.layout import Batch, Group, Layout, arrange, choose, plan, saved, size
 from skyloom.reward.losses._pairs import PairLossConfig, PairScores
-from skyloom.reward.model import FLASH, RewardModel, add_adapter, merge_adapter, new_reward_model, save_reward_model
+from skyloom.reward.model import RewardModel, new_reward_model, save_reward_model
 from skyloom.reward.records import Pair, prompt_text
 from skyloom.reward.score import ABOUT, forward_groups, layouts_of, takes
 from skyloom.reward.settings import TrainConfig
@@ -157,7 +160,7 @@ def train(kept: pl.DataFrame, config: TrainConfig, out: Path) -> Counts:
     fitted = distributed.spawn(config.optim.processes, _fit, work)
     model = fitted.model or _restored(work, fitted.updates)
     weights, trained_weights = _sizes(model)
-    model = merge_adapter(model.cpu()).eval()
+    merge_adapter(model.cpu().eval())
     save_reward_model(model, tokenizer, out / MODEL)
     _describe(model, encoder, work, fitted.layout, out / MODEL)
     if slices.held_out:
@@ -319,7 +322,7 @@ def _model(work: Work) -> RewardModel:
     config = work.config
     model = new_reward_model(config.backbone, work.tokenizer, config.seed)
     if config.adapter is not None:
-        model = add_adapter(model, config.adapter, config.seed)
+        add_adapter(model.backbone, config.adapter, config.seed)
     if config.recompute:
         backbone = model.backbone
         enable = getattr(backbone, "activation_checkpointing_enable", None)  # its name since transformers 5.23

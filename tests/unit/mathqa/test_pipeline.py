@@ -7,10 +7,12 @@ import pytest
 
 from skyloom.core.errors import BadInput
 from skyloom.core.ledger.rows import collect
+from skyloom.core.llm.config import AdapterConfig
 from skyloom.core.run import open_run, read_manifest
 from skyloom.mathqa import pipeline
 from skyloom.mathqa.augment import answer_augment, fobar
 from skyloom.mathqa.evals import gsm8k as gsm8k_test
+from skyloom.mathqa.planning import PADDED
 from skyloom.mathqa.records import Problem
 from skyloom.mathqa.settings import MathConfig, PassConfig, SynthesizeConfig
 from skyloom.mathqa.sources import gsm8k, jsonl
@@ -72,3 +74,27 @@ def test_replies_outlive_the_step_that_paid_for_them(tmp_path):
     assert calls((answer_augment.Config(),), edited=["Solve x + 3 = 9 for x."]) == 1
     assert calls((answer_augment.Config(), fobar.Config())) == 10
     assert calls((answer_augment.Config(samples=2),)) == 10
+
+
+def test_a_plan_counts_phases_adapters_and_padding():
+    full = skywork_math.config()
+    plain = {line.step: line for line in pipeline.plan(full).lines}["train"]
+
+    def train(**fields):
+        plan = pipeline.plan(replace(full, train=replace(full.train, **fields)))
+        return {line.step: line for line in plan.lines}["train"], plan.assumptions[0]
+
+    repeated, told = train(replay=0.1)
+    assert "stage 1 (2,100,000 rows), then stage 2 (610,000 rows)" in told
+    assert repeated.tokens == plain.tokens + 210_000 * 400 * 3
+    assert "one phase (2,500,000 rows)" in train(order="mixed")[1]
+    adapted, _ = train(adapter=AdapterConfig(rank=16))
+    assert adapted.gpu_hours == pytest.approx(plain.gpu_hours * 6 / 8)
+    assert adapted.memory_bytes < plain.memory_bytes / 2
+    flash, _ = train(backbone=replace(full.train.backbone, attention="flash_attention_2"))
+    assert flash.gpu_hours == pytest.approx(plain.gpu_hours / PADDED)
+    assert train(recompute=False)[0].gpu_hours == pytest.approx(plain.gpu_hours * 6 / 8)
+    half = {line.step: line for line in pipeline.plan(skywork_math.lora()).lines}["train"]
+    assert half.gpu_hours < plain.gpu_hours / 1000
+    short = skywork_math.short()
+    assert (short.train.backbone.max_length, short.evaluate.generate.max_new_tokens) == (512, 512)

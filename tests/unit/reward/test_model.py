@@ -9,21 +9,19 @@ from safetensors.torch import load_file
 
 from reward_models import TINY, alike, backbone, groups, make_pairs, small_tokenizer
 from skyloom.core.errors import BadInput, FailedWork
+from skyloom.core.llm.adapters import add_adapter, merge_adapter
 from skyloom.core.llm.backbones import END, PAD, load_backbone, save_backbone
-from skyloom.core.llm.config import BackboneConfig
+from skyloom.core.llm.config import AdapterConfig, BackboneConfig
 from skyloom.reward import model as reward_model
 from skyloom.reward.encoding import Encoder
 from skyloom.reward.layout import arrange
 from skyloom.reward.model import (
     RewardModel,
-    add_adapter,
     export_pad_id,
     load_reward_model,
-    merge_adapter,
     new_reward_model,
     save_reward_model,
 )
-from skyloom.reward.settings import AdapterConfig
 from skyloom.reward.train import next_token_loss
 
 TOKENIZER = small_tokenizer()
@@ -64,7 +62,7 @@ def test_the_head_is_drawn_as_documented():
 
 def test_building_a_model_draws_nothing_from_the_global_generator():
     torch.manual_seed(5)
-    add_adapter(new_reward_model(TINY, TOKENIZER, 0), AdapterConfig(rank=2), 0)
+    add_adapter(new_reward_model(TINY, TOKENIZER, 0).backbone, AdapterConfig(rank=2), 0)
     after = torch.rand(3)
     torch.manual_seed(5)
     assert torch.equal(after, torch.rand(3))
@@ -127,7 +125,7 @@ def test_the_pad_token_of_an_export_ends_no_conversation():
 def test_adapters_and_the_head_alone_are_trained(model):
     before = scores(model)
     full = sum(weight.numel() for weight in model.parameters())
-    add_adapter(model, AdapterConfig(rank=2), seed=0)
+    add_adapter(model.backbone, AdapterConfig(rank=2), seed=0)
     assert all("lora_" in name or name == "head.weight" for name in trainable(model))
     assert "head.weight" in trainable(model)
     assert sum(weight.numel() for weight in model.parameters() if weight.requires_grad) < full / 4
@@ -135,7 +133,7 @@ def test_adapters_and_the_head_alone_are_trained(model):
 
 
 def test_a_merged_model_scores_as_the_adapters_did(model, tmp_path):
-    add_adapter(model, AdapterConfig(rank=2, alpha=4.0), seed=0)
+    add_adapter(model.backbone, AdapterConfig(rank=2, alpha=4.0), seed=0)
     plain = scores(model)
     with torch.no_grad():
         for name, weight in model.named_parameters():
@@ -143,19 +141,21 @@ def test_a_merged_model_scores_as_the_adapters_did(model, tmp_path):
                 weight.copy_(torch.linspace(-1, 1, weight.numel()).view_as(weight))
     adapted = scores(model)
     assert not alike(plain, adapted, 1e-3)
-    merged = merge_adapter(model)
-    assert alike(adapted, scores(merged), 1e-5)
-    save_reward_model(merged, TOKENIZER, tmp_path)
+    merge_adapter(model)
+    assert alike(adapted, scores(model), 1e-5)
+    save_reward_model(model, TOKENIZER, tmp_path)
     assert not [name for name in load_file(tmp_path / "model.safetensors") if "lora" in name]
     assert alike(adapted, scores(load_reward_model(tmp_path)[0]), 1e-5)
-    assert merge_adapter(merged) is merged
+    merged = scores(model)
+    merge_adapter(model)
+    assert torch.equal(merged, scores(model))  # there is nothing left to merge
 
 
 def test_adapters_stand_where_they_are_told_or_the_name_is_refused(model):
-    add_adapter(model, AdapterConfig(rank=2, targets=("q_proj",)), seed=0)
+    add_adapter(model.backbone, AdapterConfig(rank=2, targets=("q_proj",)), seed=0)
     assert all("q_proj" in name or name == "head.weight" for name in trainable(model))
     with pytest.raises(BadInput, match="train.adapter.targets=nowhere"):
-        add_adapter(new_reward_model(TINY, TOKENIZER, 0), AdapterConfig(targets=("nowhere",)), seed=0)
+        add_adapter(new_reward_model(TINY, TOKENIZER, 0).backbone, AdapterConfig(targets=("nowhere",)), seed=0)
 
 
 @pytest.mark.parametrize("fields", [{"rank": 0}, {"dropout": 1.0}, {"dropout": -0.1}])

@@ -18,7 +18,7 @@ from reward_models import CONFIG, TINY, alike, kept, make_pairs, small_tokenizer
 from skyloom.core import registry
 from skyloom.core.errors import BadInput, FailedWork
 from skyloom.core.llm.backbones import load_backbone, save_backbone
-from skyloom.core.llm.config import BackboneConfig
+from skyloom.core.llm.config import AdapterConfig, BackboneConfig
 from skyloom.core.records import row_key
 from skyloom.core.trainer import CHECKPOINTS, Trainer
 from skyloom.reward import calibrate, laplace
@@ -26,7 +26,7 @@ from skyloom.reward.losses import bradley_terry
 from skyloom.reward.model import load_reward_model, new_reward_model, save_reward_model
 from skyloom.reward.records import pair
 from skyloom.reward.score import ABOUT, Scorer
-from skyloom.reward.settings import AdapterConfig, ScoreConfig
+from skyloom.reward.settings import ScoreConfig
 from skyloom.reward.train import COUNTS, HELD_OUT, MODEL, Example, carve, train
 
 KILLED_AT = 7

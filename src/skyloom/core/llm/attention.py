@@ -2,7 +2,7 @@
 
 Formula  a piece is a prompt of p tokens with its replies behind it: the prompt attends causally to itself, each reply to the prompt and
          causally to itself; sdpa on slices, so nothing is padded, and no mask is larger than one reply by its prompt and itself
-Flow     reward/model.py gives it to `sdpa` backbones and says where the pieces end
+Flow     reward/model.py and mathqa/sft_loss.py give it to `sdpa` backbones and say where the pieces end
 Run      python benchmarks/reward_train.py --quick
 Limits   One kernel call a reply: right on a CPU, where a reply keeps all cores busy; GPUs have FlashAttention's varlen kernel. It
          knows no sliding window: whoever asks must see that none is shorter than a conversation.
@@ -10,16 +10,21 @@ Shapes   T tokens of the row, H heads, D width of a head, Q tokens of a reply, K
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from transformers import PretrainedConfig, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 PIECES: str = "skyloom_pieces"
 """Name of this attention in transformers' registry; without `pieces` it is `sdpa`."""
+
+
+FLASH: str = "flash_attention_2"
+"""Name of the varlen kernel, which reads where rows begin off the positions."""
 
 
 class Piece(NamedTuple):
@@ -29,6 +34,22 @@ class Piece(NamedTuple):
     """Tokens of the prompt; 0 where replies stand alone."""
     replies: tuple[int, ...]
     """Tokens of each reply."""
+
+
+def attention_of(model: nn.Module) -> str:
+    """The attention that a model runs with, by transformers' name."""
+    config = cast(PreTrainedModel, model).config
+    return str(config._attn_implementation)  # pyright: ignore[reportPrivateUsage] - there is no other way to ask
+
+
+def is_narrow(config: PretrainedConfig, max_length: int) -> bool:
+    """Whether a token somewhere in the model sees fewer than `max_length` tokens, which pieces know nothing of."""
+    text = config.get_text_config()
+    kinds = cast(Sequence[str], getattr(text, "layer_types", None) or ())
+    slides = getattr(text, "use_sliding_window", True) or "sliding_attention" in kinds
+    windows = [getattr(text, name, None) for name in ("attention_chunk_size", "window_size")]  # Llama 4, GPT-Neo
+    windows.append(getattr(text, "sliding_window", None) if slides else None)
+    return any(window < max_length for window in windows if window)
 
 
 def _attend(

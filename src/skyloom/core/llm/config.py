@@ -1,6 +1,6 @@
 """Which language model, how long its inputs, how it generates: torch-free settings.
 
-Flow     every system that reads or writes text; `load_tokenizer`, `load_backbone` (backbones.py) and `generate` obey them
+Flow     every system that reads or writes text; `load_tokenizer`, `load_backbone` (backbones.py), `add_adapter` and `generate` obey them
 Run      skyloom run RECIPE --set train.backbone.model=tiny --set train.backbone.hidden=192
 """
 
@@ -44,6 +44,25 @@ class BackboneConfig(Config):
             raise ValueError(f"hidden={self.hidden} must be an even multiple of heads={self.heads} (rotary positions)")
         if self.vocab < 300:
             raise ValueError(f"vocab={self.vocab} must be at least 300: 256 bytes and the special tokens come first")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdapterConfig(Config):
+    """LoRA (Hu et al. 2021): low-rank products beside frozen weights, merged into them when the model is written."""
+
+    rank: int = 16
+    """Rank of each product, at least 1."""
+    alpha: int = 32
+    """The product is multiplied by alpha / rank."""
+    dropout: float = 0.0
+    """Share of an adapter's inputs that are dropped in training, 0 to below 1."""
+    targets: tuple[str, ...] = ()
+    """Names of the linear maps that get one, such as q_proj; empty: all but the head."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, naming the field, for values that cannot train."""
+        if self.rank < 1 or not 0 <= self.dropout < 1:
+            raise ValueError(f"rank={self.rank} must be at least 1, dropout={self.dropout} at least 0 and below 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

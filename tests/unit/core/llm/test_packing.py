@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from skyloom.core.errors import BadInput
-from skyloom.core.llm.packing import pad, plan_batches, plan_sorted, plan_steps, position_ids
+from skyloom.core.llm.packing import flatten, pad, plan_batches, plan_sorted, plan_steps, position_ids
 
 
 def test_padding_on_the_right_and_on_the_left():
@@ -63,3 +63,27 @@ def test_steps_are_uniform_samples_of_the_rows():
     for step in steps:
         long = sum(lengths[i] == 50 for batch in step for i in batch)
         assert 25 < long < 75  # sorted across the epoch it would be 0 or 100
+
+
+def test_flat_rows_keep_every_token_and_learn_no_first_one():
+    batch = flatten([[5, 6, 7], [8], [9, 3]], [[False, True, True], [True], [True, True]])
+    assert batch.ids_1T.tolist() == [[5, 6, 7, 8, 9, 3]]
+    assert batch.position_1T.tolist() == [[0, 1, 2, 0, 0, 1]]
+    assert batch.labels_1T.tolist() == [[-100, 6, 7, -100, -100, 3]]
+    assert batch.lengths == (3, 1, 2)
+    with pytest.raises(BadInput, match="each row tokens"):
+        flatten([[1], []])
+    with pytest.raises(BadInput, match="as long as their rows"):
+        flatten([[1, 2]], [[True]])
+
+
+def test_flat_batches_are_filled_by_their_sum_and_hold_every_row_once():
+    lengths = [30, 1, 9, 2, 8, 10, 20, 3, 3, 14]
+    for budget in (30, 31, 50, 100):
+        (plan,) = plan_steps(lengths, 10, budget, 0, flat=True)
+        sums = [sum(lengths[int(k)] for k in batch) for batch in plan]
+        assert max(sums) <= budget
+        assert sorted(int(k) for batch in plan for k in batch) == list(range(10))
+        assert all(one + lengths[int(after[0])] > budget for one, after in zip(sums, plan[1:], strict=False))
+        assert len(plan) <= len(plan_steps(lengths, 10, budget, 0)[0])
+        assert len(plan_sorted(lengths, budget, flat=True)) == len(plan)
