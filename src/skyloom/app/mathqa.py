@@ -1,7 +1,9 @@
-"""`skyloom mathqa synthesize | verify | export | grade | sft | eval`: the pieces of the math loop by themselves.
+"""`skyloom mathqa synthesize | verify | export | grade | sft | eval | compare`: the pieces of the math loop by themselves.
 
 Run   skyloom mathqa eval --data gsm8k/test.jsonl --model runs/demo/mathqa --out DIR
       skyloom mathqa eval --data gsm8k/test.jsonl --predictions OUTPUTS.jsonl --out DIR
+      skyloom mathqa eval --data gsm8k/test.jsonl --url http://127.0.0.1:8000/v1 --model NAME --out DIR
+      skyloom mathqa compare DIR_A DIR_B
 """
 
 from pathlib import Path
@@ -114,14 +116,32 @@ def eval_(
     ] = None,
     output_field: Annotated[str, typer.Option("--output-field", help="Field of the outputs in --predictions.")] = "",
     benchmark: Annotated[
-        str, typer.Option("--benchmark", help="How to read --data: gsm8k, math or world; told from the file.")
+        str,
+        typer.Option(
+            "--benchmark", help="How to read --data (`skyloom list mathqa.evals`); told from the file without it."
+        ),
     ] = "",
     limit: Annotated[int, typer.Option("--limit", min=0, help="Only the first so many items; 0: all.")] = 0,
+    url: Annotated[
+        str, typer.Option("--url", help="OpenAI-compatible base URL; --model is then its name for the model.")
+    ] = "",
     settings: Sets = None,
     as_json: AsJson = False,
 ) -> None:
     """Accuracy of a model, or of stored outputs, with intervals, levels and null baselines; keeps every output."""
     from skyloom.app import mathqa_work as work
 
-    asked = work.Asked(data, model, predictions, output_field, benchmark, limit)
+    asked = work.Asked(data, model, predictions, output_field, benchmark, limit, url)
     work.show_evaluation(*work.evaluate(asked, settings or [], out), as_json)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="A run directory with an evaluation, or its evaluate folder.")],
+    b: Annotated[Path, typer.Argument(help="Another, of the same items.")],
+    as_json: AsJson = False,
+) -> None:
+    """Is A better than B? Paired tests on the same items: McNemar, bootstrap of accuracy and of likelihood, by level."""
+    from skyloom.app import mathqa_work as work
+
+    work.show_comparison(a, b, as_json)

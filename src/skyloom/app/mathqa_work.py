@@ -14,17 +14,16 @@ from skyloom.core.ledger.rows import read_sources
 from skyloom.core.llm.config import BackboneConfig, GenerateConfig
 from skyloom.core.llm.teacher import TeacherConfig
 from skyloom.core.metrics import Evaluation, read_evaluation, write_evaluation
-from skyloom.core.records import Reject
+from skyloom.core.records import Raw, Reject
 from skyloom.core.run import open_run, read_manifest
 from skyloom.mathqa import pipeline
 from skyloom.mathqa.annotate import contamination
 from skyloom.mathqa.benchmark import EvalConfig
 from skyloom.mathqa.decide import contamination as drop_contaminated
-from skyloom.mathqa.graders import ours
 from skyloom.mathqa.operators import AugmentConfig
-from skyloom.mathqa.panel import GraderConfig, everyone, panel_file
-from skyloom.mathqa.reading import read_predictions
-from skyloom.mathqa.settings import MathConfig, PassConfig, SeedConfig, SynthesizeConfig, TrainConfig
+from skyloom.mathqa.panel import panel_file
+from skyloom.mathqa.settings import EvaluateConfig, MathConfig, PassConfig, SeedConfig, SynthesizeConfig, TrainConfig
+from skyloom.mathqa.synthesize import LOG
 from skyloom.mathqa.verify.grading import grade_file
 from skyloom.recipes.mathqa import skywork_math
 
@@ -40,17 +39,16 @@ class Asked(NamedTuple):
     output_field: str
     benchmark: str
     limit: int
+    url: str = ""
+    """Of a server that knows the model by its name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EvalRun(Config):
+class EvalRun(EvaluateConfig):
     """Config of one `eval`: what the run directory records."""
 
-    benchmark: EvalConfig
-    backbone: BackboneConfig = field(default_factory=BackboneConfig)
     generate: GenerateConfig = field(default_factory=lambda: GenerateConfig(max_new_tokens=512))
-    grader: GraderConfig = field(default_factory=ours.Config)
-    panel: tuple[GraderConfig, ...] = field(default_factory=everyone)
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
     predictions: Path | None = field(default=None, metadata=NOT_KEYED)
     output_field: str = ""
     seed: int = 0
@@ -263,16 +261,28 @@ def evaluate(asked: Asked, settings: list[str], out: Path) -> tuple[Path, Evalua
     """Ask the model, or read stored outputs, and grade; returns the evaluate folder and its numbers."""
     if bool(asked.model) == bool(asked.predictions):
         raise BadInput("eval: give either --model or --predictions")
+    if asked.url and not asked.model:
+        raise BadInput("eval: --url names a server; give the name of its model with --model")
     benchmark = benchmark_of(asked)
-    backbone = BackboneConfig(model=str(_model_path(asked.model)) if asked.model else "tiny")
+    local = asked.model and not asked.url
     config = EvalRun(
-        benchmark=benchmark, backbone=backbone, predictions=asked.predictions, output_field=asked.output_field
+        benchmarks=(benchmark,),
+        backbone=BackboneConfig(model=str(_model_path(asked.model)) if local else "tiny"),
+        server=TeacherConfig(url=asked.url, model=asked.model) if asked.url else None,
+        predictions=asked.predictions,
+        output_field=asked.output_field,
     )
     config = override(config, settings)
-    inputs: list[Path] = [*pipeline.benchmark_inputs((benchmark,)), *([asked.predictions] if asked.predictions else [])]
-    inputs += [Path(backbone.model)] if Path(backbone.model).exists() else []
+    inputs: list[Path] = [
+        *pipeline.benchmark_inputs(config.benchmarks),
+        *([asked.predictions] if asked.predictions else []),
+    ]
+    inputs += [Path(config.backbone.model)] if Path(config.backbone.model).exists() else []
     with open_run("mathqa.eval", config, out, config.seed) as run:
-        folder = run.step("evaluate", lambda into: _evaluate(config, into), config=config, inputs=inputs)
+        log = run.path / LOG
+        folder = run.step(
+            "evaluate", lambda into: _evaluate(config, into, log), config=config, inputs=inputs, version=2
+        )
     return folder, read_evaluation(folder)
 
 
@@ -292,16 +302,18 @@ def benchmark_of(asked: Asked) -> EvalConfig:
 
 
 def _sniff(data: Path) -> str:
+    """The benchmark that knows the file by its first row."""
     file: Path = store.find_files(data)[0]
     first = next(store.read_json_rows(file), None)
     fields = set() if first is None or isinstance(first, Reject) else set(first.data)
-    if {"question", "answer"} <= fields:
-        return "gsm8k"
-    if {"problem", "solution", "level"} <= fields:
-        return "math"
-    known = ", ".join(registry.names("mathqa.evals"))
+    names = registry.names("mathqa.evals")
+    if isinstance(first, Raw):
+        found = [name for name in names if registry.load("mathqa.evals", name).recognises(first.data, file)]
+        if len(found) == 1:
+            return found[0]
+    told = f"fields {', '.join(sorted(fields)) or 'none'}"
     raise BadInput(
-        f"{file}: row 1: fields {', '.join(sorted(fields)) or 'none'}: which benchmark is this? --benchmark one of {known}"
+        f"{file}: row 1: {told}: which benchmark is this? --benchmark one of {', '.join(names)}; jsonl reads any"
     )
 
 
@@ -311,16 +323,18 @@ def _model_path(model: str) -> Path | str:
     return inside if inside.is_dir() else model
 
 
-def _evaluate(config: EvalRun, folder: Path) -> None:
+def _evaluate(config: EvalRun, folder: Path, log: Path) -> None:
+    from skyloom.mathqa import answering
     from skyloom.mathqa import evaluate as work
 
-    items = registry.module_of(config.benchmark).items(config.benchmark)
     if config.predictions is not None:
-        outputs = [work.Output(text, True) for text in read_predictions(config.predictions, items, config.output_field)]
+        answerer = answering.Stored(path=config.predictions, field=config.output_field)
+    elif config.server is not None:
+        answerer = answering.Server(teacher=config.server, generate=config.generate, log=log)
     else:
         model, tokenizer = work.load(config.backbone, config.seed)
-        outputs = work.write_answers(model, tokenizer, items, config.generate, config.seed)
-    report = work.judge(folder, config.benchmark, items, outputs, config.grader, config.panel)
+        answerer = answering.Local(model=model, tokenizer=tokenizer, generate=config.generate, seed=config.seed)
+    report = work.evaluate(config, answerer, folder, config.seed)
     write_evaluation(folder, report.evaluation, report.tables, report.plots)
 
 
@@ -334,7 +348,36 @@ def show_evaluation(folder: Path, evaluation: Evaluation, as_json: bool) -> None
         show.say(title)
         for each in estimates:
             show.say(f"  {show.estimate(each)}")
-    show.say(f"every output: {folder}")
+    for page in sorted(folder.glob("outputs-*.html")):
+        show.say(f"every output: {page}")
+
+
+# --- compare --------------------------------------------------------------------------------------------------------------
+
+
+def show_comparison(a: Path, b: Path, as_json: bool) -> None:
+    """Two evaluations, benchmark by benchmark."""
+    from skyloom.mathqa.compare import Paired, compare
+
+    found = compare(a, b)
+    if as_json:
+        print_json({"a": str(a), "b": str(b), "benchmarks": [each.to_json() for each in found]})
+        return
+
+    def line(pair: Paired) -> str:
+        gap = "" if pair.gap is None else f", A-B {pair.gap.value:+.3f} [{pair.gap.low:+.3f}, {pair.gap.high:+.3f}]"
+        adjusted = "" if pair.p_holm is None else f", {pair.p_holm:.3g} for all levels (Holm)"
+        only = f"right by A alone {pair.test.only_a:,}, by B alone {pair.test.only_b:,}"
+        return f"{pair.name} n={pair.a.n:,}: A {pair.a.value:.3f}, B {pair.b.value:.3f}{gap}; {only}: p={pair.test.p:.3g}{adjusted}"
+
+    show.say(f"A {a}\nB {b}")
+    for each in found:
+        show.say(f"{each.benchmark}: {line(each.whole)}")
+        if each.nll is not None:
+            value, low, high, n, _ = each.nll
+            show.say(f"  nats per token A-B {value:+.4f} [{low:+.4f}, {high:+.4f}] n={n:,}; below 0: A is better")
+        for level in each.levels:
+            show.say(f"  {line(level)}")
 
 
 def read_object(path: Path) -> dict[str, Any]:  # Any: JSON

@@ -2,7 +2,8 @@
 
 Formula  accuracy = right / items, with Wilson's interval; a null baseline answers without reading what is asked
 Source   nulls are ours; greedy zero-shot answers graded by THE grader (Skywork-Math, arXiv 2407.08348, section 4)
-Flow     evals/x.py: `items(config)`; [evaluate] and the contamination index call them
+Flow     evals/x.py: `items(config)`, `recognises(row, file)`, optional `inputs(config)`, `SOURCE` (whose test split it is) and
+         `EVALUATION_ONLY` (why no source may train on it); [evaluate] and the contamination index call them
 """
 
 import re
@@ -13,6 +14,7 @@ from fractions import Fraction
 
 import polars as pl
 
+from skyloom.core import registry
 from skyloom.core.config import PluginConfig
 from skyloom.core.errors import BadInput
 from skyloom.core.metrics import Cell, Estimate, Table
@@ -48,6 +50,8 @@ class Item:
     answer: str
     level: int | None
     subject: str
+    solution: str = ""
+    """The reference solution in the training format, its last line `The answer is X`; empty where the benchmark has none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +63,32 @@ class Graded:
     finished: bool
     """False where the output was cut at its longest length."""
     verdict: Verdict
+    failed: str = ""
+    """Why the model was not asked, or gave nothing; empty: it answered. Such an item counts as not right, and is named."""
+    nll: float | None = None
+    """Nats per token of the reference solution; None: it has none, or nobody could score it."""
+
+
+def items_of(config: EvalConfig) -> tuple[Item, ...]:
+    """A benchmark's items. Raises BadInput where there is none, or two share an id."""
+    found: tuple[Item, ...] = registry.module_of(config).items(config)
+    if not found:
+        raise BadInput(f"{name_of(config)}: an empty benchmark; check its file and --limit")
+    twice = [name for name, count in Counter(item.id for item in found).items() if count > 1]
+    if twice:
+        raise BadInput(f"{name_of(config)}: {len(twice)} ids stand twice, first {twice[0]!r}; give every item its own")
+    return found
+
+
+def plain_name(config: EvalConfig) -> str:
+    """What a benchmark and its files are called: its plug-in's name, or the one that the config gives."""
+    return str(getattr(config, "name", "") or registry.module_of(config).NAME)
+
+
+def name_of(config: EvalConfig) -> str:
+    """The name in reports; says so where only the first items are used."""
+    name: str = plain_name(config)
+    return f"{name} (first {config.limit})" if config.limit else name
 
 
 def limited(items: Sequence[Item], limit: int) -> tuple[Item, ...]:

@@ -23,13 +23,13 @@ from skyloom.core.ledger.rows import collect, read_sources, source_inputs
 from skyloom.core.llm.config import BackboneConfig
 from skyloom.core.llm.simulated import SimulatedTeacher
 from skyloom.core.llm.teacher import TeacherConfig
-from skyloom.core.metrics import Evaluation, Plot, Table, read_evaluation, write_evaluation
+from skyloom.core.metrics import Evaluation, Table, read_evaluation, write_evaluation
 from skyloom.core.plan import Plan
 from skyloom.core.run import Run
 from skyloom.core.text import embed
 from skyloom.mathqa import planning, summary
 from skyloom.mathqa.annotate import backward, contamination, pass_rate, question_kind
-from skyloom.mathqa.benchmark import EvalConfig, Item, index_of
+from skyloom.mathqa.benchmark import EvalConfig, Item, index_of, items_of
 from skyloom.mathqa.decide import contamination as drop_contaminated
 from skyloom.mathqa.records import Problem
 from skyloom.mathqa.settings import COLLECTED, EvaluateConfig, MathConfig, PassConfig, SeedConfig, SynthesizeConfig
@@ -71,10 +71,10 @@ def run(config: MathConfig, run: Run) -> Evaluation:
     folders = summary.Folders(seeds, made, kept, model)
     run.step(
         "evaluate",
-        lambda out: _evaluate(config, folders, out),
+        lambda out: _evaluate(config, folders, out, run.path / LOG),
         config=(config.evaluate, seed),
         inputs=(model, kept, *made, *evals),
-        version=2,
+        version=3,
     )
     return read_evaluation(run.path / "evaluate")
 
@@ -92,7 +92,7 @@ def benchmark_inputs(benchmarks: Sequence[EvalConfig]) -> tuple[Path, ...]:
 
 def export_index(config: EvaluateConfig, out: Path) -> None:
     """index.npz: hashed n-grams of every benchmark question; no text of a benchmark leaves `evals`."""
-    items: list[Item] = [item for each in config.benchmarks for item in registry.module_of(each).items(each)]
+    items: list[Item] = [item for each in config.benchmarks for item in items_of(each)]
     index_of(items, config.ngram, config.near).save(out / INDEX)
     store.write_json(out / "items.json", {"items": len(items), "ngram": config.ngram})
 
@@ -259,29 +259,21 @@ def _train(config: MathConfig, kept: Path, out: Path) -> None:
     train(examples_of(rows.to_dicts()), config.train, config.seed, out)
 
 
-def _evaluate(config: MathConfig, folders: summary.Folders, out: Path) -> None:
-    from skyloom.mathqa import evaluate  # torch: only where a model is asked
+def _evaluate(config: MathConfig, folders: summary.Folders, out: Path, log: Path) -> None:
+    from skyloom.mathqa import answering, evaluate
 
-    if not config.evaluate.benchmarks:
-        raise BadInput("evaluate.benchmarks: name at least one benchmark")
     refuse_trained_on(config, folders.seeds)
-    backbone: BackboneConfig = replace(config.train.backbone, model=str(folders.model / "model"))
-    model, tokenizer = evaluate.load(backbone, config.seed)
-    reports: list[evaluate.Report] = []
-    for each in config.evaluate.benchmarks:
-        items = registry.module_of(each).items(each)
-        outputs = evaluate.write_answers(model, tokenizer, items, config.evaluate.generate, config.seed)
-        reports.append(evaluate.judge(out, each, items, outputs, config.evaluate.grader, config.evaluate.panel))
-    whole: Evaluation = replace(
-        reports[0].evaluation,
-        others=(*reports[0].evaluation.others, *(report.evaluation.headline for report in reports[1:])),
-    )
-    tables: list[Table] = [*summary.tables(folders), *(table for report in reports for table in report.tables)]
-    tables += summary.leaks(
-        folders, [i for each in config.evaluate.benchmarks for i in registry.module_of(each).items(each)]
-    )
-    plots: list[Plot] = [*summary.plots(folders), *(plot for report in reports for plot in report.plots)]
-    write_evaluation(out, whole, tables, plots)
+    asked: EvaluateConfig = config.evaluate
+    if asked.server is not None:
+        answerer = answering.Server(teacher=asked.server, generate=asked.generate, log=log)
+    else:
+        backbone: BackboneConfig = replace(config.train.backbone, model=str(folders.model / "model"))
+        model, tokenizer = evaluate.load(backbone, config.seed)  # torch: only where a model is asked
+        answerer = answering.Local(model=model, tokenizer=tokenizer, generate=asked.generate, seed=config.seed)
+    report = evaluate.evaluate(asked, answerer, out, config.seed)
+    items: list[Item] = [item for each in asked.benchmarks for item in items_of(each)]
+    tables: list[Table] = [*summary.tables(folders), *report.tables, *summary.leaks(folders, items)]
+    write_evaluation(out, report.evaluation, tables, [*summary.plots(folders), *report.plots])
 
 
 def note_test_splits(run: Run, seeds: Path) -> None:

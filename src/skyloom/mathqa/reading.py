@@ -3,7 +3,7 @@
 Flow     evals/gsm8k.py and evals/math.py read items; `skyloom mathqa eval --predictions` grades outputs that another tool wrote
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,26 +26,35 @@ OUTPUTS: tuple[str, ...] = (
 )
 """Fields that may hold a model's output, in the order in which they are looked for."""
 QUERIES: tuple[str, ...] = ("query", "question", "problem", "instruction")
+TAKEN: tuple[str, ...] = ("question", "answer", "level", "subject", "solution")
+"""What an item takes from a problem."""
 RESPONSES: tuple[str, ...] = ("response", "solution", "output")
 QUESTIONS: tuple[str, ...] = ("question", "problem", "input", "prompt", "query")
 
 
 def read_items(source: ModuleType, config: SourceConfig, name: str) -> tuple[Item, ...]:
-    """Every row of a source plug-in as an item called name/number, numbered from 0.
+    """Every row of a source plug-in as an item called name/number, numbered from 0; raises as `items_from`."""
+    return items_from(name, source.rows(config, 0), source.to_record, source.inputs(config))
+
+
+def items_from(
+    name: str, rows: Iterable[Raw | Reject], to_record: Callable[[Mapping[str, Any]], Problem], files: Sequence[Path]
+) -> tuple[Item, ...]:
+    """Every row as an item called name/number, numbered from 0.
 
     Raises:
         BadInput: naming file, row and field of the first row that cannot be used, or an empty file.
     """
     found: list[Item] = []
-    for raw in _whole(source.rows(config, 0)):
+    for raw in _whole(rows):
         try:
-            problem: Problem = source.to_record(raw.data)
+            problem: Problem = to_record(raw.data)
         except BadRow as error:
             raise BadInput(f"{raw.file}: row {raw.row}: {error.field}: {error.reason}") from error
-        fields: dict[str, Any] = {name: getattr(problem, name) for name in ("question", "answer", "level", "subject")}
+        fields: dict[str, Any] = {field: getattr(problem, field) for field in TAKEN}
         found.append(Item(id=f"{name}/{len(found)}", **fields))
     if not found:
-        raise BadInput(f"{name}: no rows in {', '.join(map(str, source.inputs(config)))}")
+        raise BadInput(f"{name}: no rows in {', '.join(map(str, files))}")
     return tuple(found)
 
 
@@ -111,7 +120,7 @@ def _first(row: Mapping[str, Any], names: Sequence[str]) -> str:  # Any: JSON va
     return text_field(row, found)
 
 
-def _whole(rows: Iterator[Raw | Reject]) -> Iterator[Raw]:
+def _whole(rows: Iterable[Raw | Reject]) -> Iterator[Raw]:
     """Rows only; a reject is an error here."""
     for row in rows:
         if isinstance(row, Reject):

@@ -114,6 +114,8 @@ class SimulatedConfig(Config):
     """Seed of the faults; the replies depend on the text alone."""
 
 
+MOST_DISTRACTORS: int = 5
+"""Skywork-Math's most (arXiv 2407.08348, the robustness study)."""
 COLLECTED: str = "collect"
 """What a pass calls the collected problems."""
 
@@ -197,6 +199,14 @@ class EvaluateConfig(Config):
     """The first one gives the headline."""
     generate: GenerateConfig = field(default_factory=GenerateConfig)
     """How answers are written: greedy, up to 2,048 tokens in the paper's setting."""
+    samples: int = 0
+    """Further answers drawn to each question, for maj@k and mean@k up to this k; 0: greedy alone."""
+    temperature: float = 0.7
+    """Of these draws; `generate` says the rest (ours: what the field uses most)."""
+    distractors: tuple[int, ...] = ()
+    """Numbers of irrelevant sentences, 1 to 5, with which each question is asked once more, greedily."""
+    server: TeacherConfig | None = None
+    """An OpenAI-compatible server that is asked instead of the trained model; `generate` says how it answers."""
     grader: GraderConfig = field(default_factory=ours.Config)
     """Whose verdicts are the headline; `paper` is the strict grader that the paper's numbers come from."""
     panel: tuple[GraderConfig, ...] = field(default_factory=everyone)
@@ -208,6 +218,21 @@ class EvaluateConfig(Config):
     other words and is slow; the least cosine is `curate.contamination.near`."""
     as_train: bool = False
     """Report on a benchmark although the run trained on its test split (it is refused otherwise)."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, naming the field, for what cannot be asked."""
+        if self.samples < 0 or self.samples == 1:
+            raise ValueError(f"samples={self.samples}: 2 or more draws make a vote; 0 for none")
+        if self.samples and self.temperature <= 0:
+            raise ValueError(f"temperature={self.temperature} must be above 0: greedy draws are all alike")
+        if self.generate.temperature > 0:
+            raise ValueError(
+                "generate.temperature: the first answer is greedy; `samples` with `temperature` draw further ones"
+            )
+        if any(not 1 <= count <= MOST_DISTRACTORS for count in self.distractors) or len(set(self.distractors)) < len(
+            self.distractors
+        ):
+            raise ValueError(f"distractors={self.distractors}: give different numbers from 1 to {MOST_DISTRACTORS}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

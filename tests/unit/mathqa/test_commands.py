@@ -49,7 +49,10 @@ def test_a_benchmark_is_told_from_its_first_row(tmp_path):
         ({"predictions": Path("p.jsonl")}, "either --model or --predictions"),
         ({"benchmark": "gsm8k"}, "give its file with --data"),
         ({"data": Path("absent.jsonl")}, "no such file"),
-        ({"data": Path("absent.jsonl"), "benchmark": "nope"}, "unknown plug-in 'nope'.*known: gsm8k, math, world"),
+        (
+            {"data": Path("absent.jsonl"), "benchmark": "nope"},
+            "unknown plug-in 'nope'.*known: aime, amc, asdiv, gsm8k, .*world",
+        ),
     ],
 )
 def test_what_eval_cannot_do_is_told(tmp_path, fields, told):
@@ -89,3 +92,22 @@ def test_synthesis_needs_a_known_source_with_its_file_and_known_operators():
 def test_verify_wants_a_finished_synthesis(tmp_path):
     with pytest.raises(BadInput, match="not a run directory"):
         work.verify(tmp_path)
+
+
+def test_a_served_model_is_asked_by_its_address(tmp_path):
+    from skyloom.core.llm.simulated import Faults, SimulatedTeacher
+
+    rows = [{"q": f"What is {k} and 1?", "a": {"n": k + 1}} for k in range(4)]
+    data = write(tmp_path / "x.jsonl", *rows)
+    named = ["benchmarks.jsonl.question=q", "benchmarks.jsonl.answer=a.n", "server.in_flight=2", "distractors=[1]"]
+    with SimulatedTeacher(lambda messages, _: f"The answer is {messages[-1].content[8]}1", Faults(), seed=0) as server:
+        told = asked(data, model="m", url=server.url, benchmark="jsonl")
+        folder, evaluation = work.evaluate(told, named, tmp_path / "out")
+        calls = server.counts["calls"]
+        assert work.evaluate(told, named, tmp_path / "out") == (folder, evaluation)
+        assert server.counts["calls"] == calls == 8
+    assert (evaluation.headline.n, evaluation.headline.value) == (4, 0.25)  # 01 is 1
+    assert (tmp_path / "out" / "requests.sqlite").is_file()
+    assert (folder / "outputs-jsonl.html").is_file()
+    with pytest.raises(BadInput, match="--url names a server; give the name of its model"):
+        work.evaluate(asked(data, model="", url="http://x/v1", predictions=data), [], tmp_path / "no")

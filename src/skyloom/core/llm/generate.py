@@ -2,15 +2,16 @@
 
 Formula  greedy: argmax of the logits; else the inverse CDF of softmax(logits / temperature), likeliest tokens first and cut at
          top_p, at u[row, t], where u[row] comes from the stream (seed, row or the row's name): batching and other rows change nothing
-Why own  transformers' `model.generate` draws from the global generator, so a row's sample depends on its batch, and computes
-         finished rows to the end. On `tiny` the two are equally fast where no row finishes early.
+Why own  transformers' `model.generate` draws from the global generator, so a row's sample depends on its batch; it computes finished
+         rows to the end, and copies its whole cache for every token (core.llm.cache)
 Source   nucleus sampling: Holtzman et al. 2020
 Flow     collect -> curate -> train -> [evaluate] -> report
 Run      skyloom run RECIPE
+Speed    python benchmarks/generate.py: against `model.generate` one by one and in the same batches
 Shapes   B rows of a batch, T tokens of the longest prompt, V vocabulary
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
@@ -22,6 +23,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from skyloom.core import progress
 from skyloom.core.errors import BadInput
 from skyloom.core.llm.backbones import pad_id
+from skyloom.core.llm.cache import roomy_cache
 from skyloom.core.llm.config import GenerateConfig
 from skyloom.core.llm.packing import pad, position_ids
 from skyloom.core.rng import stream
@@ -72,21 +74,32 @@ def generate_each(
     seed: int = 0,
     names: Sequence[str | int] | None = None,
     label: str = "generating",
+    done: Container[int] = (),
+    window: int | None = None,
 ) -> Iterator[tuple[int, Reply]]:
     """As `generate`, but each reply with its prompt's number as soon as its batch is done, the longest prompts first.
 
-    `names` stand for the prompts in their streams of draws, so that a sample depends on its name alone; None: their numbers.
+    Equal prompts of a batch, such as draws for one question, are read once.
+
+    Args:
+        model: as in `generate`, as all before `names`.
+        names: stand for the prompts in their streams of draws, so that a sample depends on its name alone; None: their numbers.
+        label: of the progress bar.
+        done: prompts whose replies are there already. A batch of such alone is skipped; any other is written as if nothing were
+            there, so that a run that was cut goes on with the very batches, and the very rounding, of one that was not.
+        window: most tokens of a prompt and its reply together: a reply that comes to it is cut; None: no limit.
     """
     with progress.bar(label, len(prompts)) as shown:
-        for rows in _batches([len(prompt) for prompt in prompts], config):
-            uniform_BT = torch.stack([_uniforms(seed, names[row] if names else row, config) for row in rows])
-            yield from zip(
-                rows, _write(model, tokenizer, [prompts[row] for row in rows], config, uniform_BT), strict=True
-            )
+        for rows in batches_of([len(prompt) for prompt in prompts], config):
+            if not all(row in done for row in rows):
+                uniform_BT = torch.stack([_uniforms(seed, names[row] if names else row, config) for row in rows])
+                batch = [prompts[row] for row in rows]
+                yield from zip(rows, _write(model, tokenizer, batch, config, uniform_BT, window), strict=True)
             shown.advance(len(rows))
 
 
-def _batches(lengths: Sequence[int], config: GenerateConfig) -> list[list[int]]:
+def batches_of(lengths: Sequence[int], config: GenerateConfig) -> list[list[int]]:
+    """Which prompts are written together: the longest first, as many as `batch_tokens` holds. Raises as `generate`."""
     batches: list[list[int]] = []
     width = 0
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
@@ -146,23 +159,47 @@ def _write(
     prompts: Sequence[Sequence[int]],
     config: GenerateConfig,
     uniform_BT: Float[Tensor, "B T"],
+    window: int | None = None,
 ) -> list[Reply]:
     device = next(model.parameters()).device
-    padded = pad(prompts, pad_id(tokenizer), side="left")
-    mask_BT = padded.mask_BT.to(device)
-    cache = DynamicCache(config=model.config)
-    live = _Live(list(range(len(prompts))), padded.ids_BT.to(device), mask_BT, position_ids(mask_BT), cache)
+    live, logits_BV = _read(model, tokenizer, prompts, device)
     ends = _end_ids(model, tokenizer)
     written: list[list[int]] = [[] for _ in prompts]
+    most = [config.max_new_tokens if window is None else window - len(prompt) for prompt in prompts]
     for t in range(config.max_new_tokens):
-        next_B = _choose(live.logits(model), config, uniform_BT[live.rows, t : t + 1].to(device))
+        if t:
+            logits_BV = live.logits(model)
+        next_B = _choose(logits_BV, config, uniform_BT[live.rows, t : t + 1].to(device))
         for row, token in zip(live.rows, next_B.tolist(), strict=True):
             written[row].append(token)
-        keep = [k for k, row in enumerate(live.rows) if not _ended(tokenizer, written[row], ends, config)]
+        keep = [
+            k
+            for k, row in enumerate(live.rows)
+            if len(written[row]) < most[row] and not _ended(tokenizer, written[row], ends, config)
+        ]
         if not keep:
             break
         live.extend(next_B, keep)
     return [_reply(tokenizer, ids, ends, config) for ids in written]
+
+
+def _read(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Sequence[int]], device: torch.device
+) -> tuple[_Live, Float[Tensor, "B V"]]:
+    """The prompts in the cache, and the logits behind each; equal ones are computed once and copied."""
+    places = {tuple(prompt): place for place, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
+    padded = pad(list(places), pad_id(tokenizer), side="left")
+    mask_BT = padded.mask_BT.to(device)
+    live = _Live(
+        list(range(len(places))), padded.ids_BT.to(device), mask_BT, position_ids(mask_BT), roomy_cache(model.config)
+    )
+    logits_BV = live.logits(model)
+    if len(places) < len(prompts):
+        place_B = torch.tensor([places[tuple(prompt)] for prompt in prompts], device=device)
+        live.cache.batch_select_indices(place_B)
+        live.mask_BT, live.place_BT = live.mask_BT[place_B], live.place_BT[place_B]
+        live.rows, logits_BV = list(range(len(prompts))), logits_BV[place_B]
+    return live, logits_BV
 
 
 def _choose(

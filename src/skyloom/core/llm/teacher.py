@@ -70,7 +70,9 @@ class TeacherConfig(Config):
     in_flight: int = field(default=512, metadata=NOT_KEYED)
     """Most calls at one time; halved by each burst of 429s and won back one success at a time."""
     retries: int = field(default=8, metadata=NOT_KEYED)
-    """Faults of its own in a row after which a request, and with it the run, is given up."""
+    """Faults of its own in a row after which a request, and with it the run (see `give_up`), is given up."""
+    give_up: Literal["run", "request"] = field(default="run", metadata=NOT_KEYED)
+    """What `retries` faults in a row end: the run; or that request alone, whose reply then has finish "refused" and is in no log."""
     patience_s: float = field(default=1800.0, metadata=NOT_KEYED)
     """Longest wait for a server that is gone or turns every call away, seconds without any success."""
     timeout_s: float = field(default=600.0, metadata=NOT_KEYED)
@@ -300,6 +302,12 @@ class _Client:
                 return self._kept(key, outcome)
             self._desk.account.failed(outcome.kind)
             own += not outcome.away
+            if own >= self._config.retries and self._config.give_up == "request" and not outcome.away:
+                told = (self._url, own, outcome.kind, outcome.detail)
+                logging.getLogger(__name__).warning(
+                    "%s: a request was given up after %d faults, the last: %s %s", *told
+                )
+                return self._kept(key, refusal())
             self._endure(outcome, own)
             await asyncio.sleep(max(backoff(self._config.seed, key, calls), outcome.wait_s))
             calls += 1

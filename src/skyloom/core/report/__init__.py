@@ -9,9 +9,11 @@ Run   skyloom report RUN        one run -> RUN/report/index.html
       skyloom demo              all systems on one page
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from skyloom.core import store
 from skyloom.core.report.html import Html, join, tag
@@ -42,7 +44,7 @@ def render(run_dir: Path) -> Path:
 
     Raises BadInput where the directory is missing or one of its files is damaged, FailedWork where the disk refuses.
     """
-    chapter = _chapter(run_dir, "")
+    chapter = _chapter(run_dir, "", "..")
     return _write(run_dir / "report", chapter.run.name, join((_kicker(), *_body(chapter))), [chapter])
 
 
@@ -51,16 +53,19 @@ def render_many(run_dirs: Sequence[Path], out: Path) -> Path:
 
     Raises like render.
     """
-    chapters = [_chapter(run_dir, f"{i}-{slug(run_dir.name)}-") for i, run_dir in enumerate(run_dirs, 1)]
+    chapters = [
+        _chapter(run_dir, f"{i}-{slug(run_dir.name)}-", quote(os.path.relpath(run_dir, out)))
+        for i, run_dir in enumerate(run_dirs, 1)
+    ]
     title = f"{len(chapters)} runs"
     overview = tag("div", *(_card(each) for each in chapters), class_="grid")
     articles = [tag("article", *_body(each), id=each.key) for each in chapters]
     return _write(out, title, join((_kicker(), tag("h1", title), overview, *articles)), chapters)
 
 
-def _chapter(run_dir: Path, prefix: str) -> Chapter:
+def _chapter(run_dir: Path, prefix: str, base: str) -> Chapter:
     run = read_run(run_dir)
-    parts = list(sections(run, prefix))
+    parts = list(sections(run, prefix, base))
     there = tuple(part for part in parts if isinstance(part, Section))
     return Chapter(f"{prefix}run", run, there, tuple(part for part in parts if isinstance(part, Absent)))
 

@@ -76,6 +76,8 @@ class StepFacts:
     evaluation: Evaluation | None
     tables: tuple[Table, ...] | None
     plots: tuple[Plot, ...] | None
+    pages: tuple[str, ...] | None = None
+    """Names of the HTML pages beside them, such as all outputs of an evaluation."""
 
     @property
     def empty(self) -> bool:
@@ -129,6 +131,7 @@ def _read_step(folder: Path) -> StepFacts:
         evaluation=_optional(folder / metrics.RESULTS, lambda path: metrics.read_evaluation(path.parent)),
         tables=_optional(folder / metrics.TABLES, lambda path: metrics.read_tables(path.parent)),
         plots=_optional(folder / metrics.PLOTS, lambda path: metrics.read_plots(path.parent)),
+        pages=tuple(path.name for path in sorted(folder.glob("*.html"))) or None,
     )
 
 

@@ -9,7 +9,9 @@ Flow  RunFacts -> sections(run) -> core.report joins them into one page
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from skyloom.core import stats
 from skyloom.core.metrics import Cell, Estimate, Evaluation, MetricRow, Plot, Series, Table
@@ -45,15 +47,17 @@ class Absent(NamedTuple):
     missing: str
 
 
-def sections(run: RunFacts, prefix: str) -> Iterator[Section | Absent]:
-    """All sections of a run in reading order; `prefix` makes figure names and anchors unique on the page."""
+def sections(run: RunFacts, prefix: str, base: str = "..") -> Iterator[Section | Absent]:
+    """All sections of a run in reading order; `prefix` makes figure names and anchors unique on the page.
+
+    `base`: from the page's folder to the run directory."""
     yield _result(run.evaluation, prefix) if run.evaluation else Absent("Result", "evaluate/results.json")
     parts: tuple[tuple[str, str, Callable[[StepFacts, str], Section | None]], ...] = (
         ("Curation", "curate/waterfall.json", _curation),
         ("Sources and licences", "collect/sources.json", _sources),
         ("Planted truth", "curate/truth.json", _truth),
         ("Training", "train/metrics.jsonl", _training),
-        ("Evaluation", "evaluate/tables.json, evaluate/plots.json", _details),
+        ("Evaluation", "evaluate/tables.json, evaluate/plots.json", partial(_details, base=base)),
     )
     for title, missing, build in parts:
         found = [section for step in run.steps if (section := build(step, prefix))]
@@ -161,13 +165,15 @@ def _against(head: Estimate, null: Estimate | None) -> Html:
     return join(told)
 
 
-def _details(step: StepFacts, prefix: str) -> Section | None:
+def _details(step: StepFacts, prefix: str, base: str) -> Section | None:
     if not step.tables and not step.plots:
         return None
     drawn = [figures.line_figure(plot, f"{prefix}{step.name}-{i}") for i, plot in enumerate(step.plots or (), 1)]
     plots = [_figure(figure, plot.title) for figure, plot in zip(drawn, step.plots or (), strict=True)]
     grid = (tag("div", *plots, class_="grid"),) if plots else ()
-    body = join((*grid, *(_told_table(each) for each in step.tables or ())))
+    links = (tag("a", page, href=f"{base}/{quote(step.name)}/{quote(page)}") for page in step.pages or ())
+    pages = (tag("p", "Every output, to browse: ", join(links, " · "), class_="note"),) if step.pages else ()
+    body = join((*pages, *grid, *(_told_table(each) for each in step.tables or ())))
     title = "Evaluation" if step.name == "evaluate" else f"{step.name.capitalize()} in numbers"
     return Section(f"{prefix}numbers-{step.name}", title, body, tuple(drawn), step.name)
 

@@ -5,8 +5,11 @@ Flow     collect -> synthesize -> curate -> train -> [evaluate] -> report
 Run      skyloom mathqa eval --data PATH/MATH/test.jsonl --model MODEL --out DIR
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from skyloom.core.config import NOT_KEYED
 from skyloom.mathqa import benchmark
@@ -16,7 +19,7 @@ from skyloom.mathqa.sources import math_hendrycks
 
 NAME: str = "math"
 SOURCE: str = "math_hendrycks"
-VERSION: int = 1
+VERSION: int = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +33,16 @@ class Config(EvalConfig):
 def inputs(config: Config) -> tuple[Path, ...]:
     """Files whose content the items depend on."""
     return math_hendrycks.inputs(math_hendrycks.Config(path=config.path))
+
+
+def recognises(row: Mapping[str, Any], file: Path) -> bool:  # Any: JSON values
+    """Whether a file with this first row is the benchmark."""
+    return {"problem", "solution", "level"} <= set(row) and not is_math500(row, file)
+
+
+def is_math500(row: Mapping[str, Any], file: Path) -> bool:  # Any: as above
+    """Whether a file of MATH problems is the subset of 500."""
+    return "unique_id" in row or re.search(r"math[-_]?500", f"{file.parent.name}/{file.name}".lower()) is not None
 
 
 def items(config: Config) -> tuple[Item, ...]:
