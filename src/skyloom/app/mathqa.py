@@ -1,4 +1,4 @@
-"""`skyloom mathqa synthesize | verify | export | grade | sft | eval`: the pieces of the math loop by themselves.
+"""`skyloom mathqa synthesize | verify | export | grade | sft | eval | scaling | value`: the pieces of the math loop by themselves.
 
 Run   skyloom mathqa eval --data gsm8k/test.jsonl --model runs/demo/mathqa --out DIR
       skyloom mathqa eval --data gsm8k/test.jsonl --predictions OUTPUTS.jsonl --out DIR
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from skyloom.app import mathqa_scaling
 
 app = typer.Typer(help="Math data: synthesise, verify, grade, fine-tune, evaluate.", no_args_is_help=True)
 
@@ -125,3 +127,7 @@ def eval_(
 
     asked = work.Asked(data, model, predictions, output_field, benchmark, limit)
     work.show_evaluation(*work.evaluate(asked, settings or [], out), as_json)
+
+
+app.command()(mathqa_scaling.scaling)
+app.command()(mathqa_scaling.value)
