@@ -1,4 +1,4 @@
-"""`skyloom mathqa synthesize | verify | export | grade | sft | eval | compare`: the pieces of the math loop by themselves.
+"""`skyloom mathqa synthesize | verify | export | grade | sft | eval | compare | scaling | value`: the pieces of the math loop.
 
 Run   skyloom mathqa eval --data gsm8k/test.jsonl --model runs/demo/mathqa --out DIR
       skyloom mathqa eval --data gsm8k/test.jsonl --predictions OUTPUTS.jsonl --out DIR
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from skyloom.app import mathqa_scaling
 
 app = typer.Typer(help="Math data: synthesise, verify, grade, fine-tune, evaluate.", no_args_is_help=True)
 
@@ -145,3 +147,7 @@ def compare(
     from skyloom.app import mathqa_work as work
 
     work.show_comparison(a, b, as_json)
+
+
+app.command()(mathqa_scaling.scaling)
+app.command()(mathqa_scaling.value)

@@ -159,6 +159,8 @@ class Series:
     y: tuple[float, ...]
     low: tuple[float, ...] | None = None
     high: tuple[float, ...] | None = None
+    dashed: bool = False
+    """Drawn dashed: beyond what was measured."""
 
     def __post_init__(self) -> None:
         columns = [column for column in (self.x, self.y, self.low, self.high) if column is not None]
@@ -172,7 +174,7 @@ class Series:
 
     def to_json(self) -> dict[str, Any]:  # Any: nested JSON
         """The object that plots.json holds; bounds are left out where there are none."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
+        return {key: value for key, value in asdict(self).items() if value is not None and value is not False}
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> "Series":  # Any: JSON, checked field by field
@@ -180,7 +182,8 @@ class Series:
         x, y = _numbers(raw, "x"), _numbers(raw, "y")
         low, high = (_numbers(raw, key) if raw.get(key) is not None else None for key in ("low", "high"))
         try:
-            return cls(name=store.text_field(raw, "name"), x=x, y=y, low=low, high=high)
+            dashed = raw.get("dashed") is True
+            return cls(name=store.text_field(raw, "name"), x=x, y=y, low=low, high=high, dashed=dashed)
         except ValueError as error:
             raise BadRow("series", str(error)) from error
 

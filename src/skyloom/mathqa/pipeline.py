@@ -249,7 +249,8 @@ def _exported(row: Mapping[str, Any]) -> dict[str, Any]:  # Any: column values
     """A row as it leaves the house; a selected problem has its solution for a response."""
     if "response" not in row:
         return {"query": row["question"], "response": row["solution"], "operator": ""}
-    return {"query": row["question"], "response": row["response"], "operator": row["operator"]}
+    told = {"query": row["question"], "response": row["response"], "operator": row["operator"]}
+    return {**told, "stage": row["stage"]} if "stage" in row else told
 
 
 def _train(config: MathConfig, kept: Path, out: Path) -> None:

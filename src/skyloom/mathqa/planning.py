@@ -37,7 +37,16 @@ NARROW_MFU: float = 0.22
 """0.94M tokens through 155,968 weights in 45 CPU seconds, of 90 GFLOP/s a core."""
 PADDED: float = 1.5
 """Tokens that padded rows make a GPU read for each real one: GSM8K's in random batches of 8 read 1.57 (benchmarks/sft.py); rounded."""
-ITEMS: dict[str, int] = {"gsm8k": 1_319, "math": 5_000}
+ITEMS: dict[str, int] = {
+    "gsm8k": 1_319,
+    "math": 5_000,
+    "math500": 500,
+    "amc": 40,
+    "aime": 30,
+    "asdiv": 2_215,
+    "mawps": 2_065,
+    "minerva_math": 272,
+}
 
 
 class Lengths(NamedTuple):
@@ -162,7 +171,8 @@ def _seeds(source: object) -> int:
 def _evaluation(config: MathConfig, model: ModelSize, where: Machine, lengths: Lengths) -> PlanLine:
     """Forward passes over prompt and reply; decoding reaches a far lower utilisation than training, so this is a lower bound."""
     items: int = sum(_items(each) for each in config.evaluate.benchmarks)
-    tokens: int = items * lengths.row
+    asks: int = 1 + config.evaluate.samples + len(config.evaluate.distractors)
+    tokens: int = items * lengths.row * asks
     memory: int = 2 * model.parameters  # bf16 weights
     return costs.compute_line("evaluate", costs.dense_forward_flops(model.parameters, tokens), tokens, memory, where)
 

@@ -174,7 +174,8 @@ def _dodge(row: DotRow, k: int) -> float:
 def _draw_series(axes: Axes, series: Series, i: int) -> None:
     colour = COLOURS[i % len(COLOURS)]
     # Beyond six series the colours come round again; another dash keeps them apart.
-    look: dict[str, Any] = {"color": colour, "ls": ("-", "--", ":", "-.")[i // len(COLOURS) % 4]}
+    dash = "--" if series.dashed else ("-", "--", ":", "-.")[i // len(COLOURS) % 4]
+    look: dict[str, Any] = {"color": colour, "ls": dash}
     look["label"] = shorten(series.name, 28)
     few = len(series.x) <= _FEW_POINTS
     if few:
