@@ -38,6 +38,8 @@ DIMS: int = 384
 BATCH_TOKENS: int = 8_192
 """Padded tokens that a model reads at once: memory only."""
 F32 = NDArray[np.float32]
+Stamp = tuple[tuple[str, int, int], ...]
+"""Name, bytes and time of change of each file of a model."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +84,7 @@ def _modelled(texts: Sequence[str], config: EmbedConfig) -> F32:
     from skyloom.core.llm.backbones import pad_id
     from skyloom.core.llm.packing import pad, plan_sorted
 
-    model, tokenizer = _load(_folder(config).resolve())
+    model, tokenizer = _load(_folder(config).resolve(), _stamp(_folder(config)))
     longest = min(config.max_tokens, int(model.config.max_position_embeddings))
     if not texts:
         return np.empty((0, int(model.config.hidden_size)), np.float32)
@@ -101,8 +103,9 @@ def _modelled(texts: Sequence[str], config: EmbedConfig) -> F32:
 
 
 @lru_cache(maxsize=1)
-def _load(folder: Path) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
-    """The model in a folder; the last one stays, since callers embed tile by tile."""
+def _load(folder: Path, stamp: Stamp) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+    """The model in a folder as `stamp` found it; the last one stays, since callers embed tile by tile."""
+    del stamp  # a changed file is another model
     from skyloom.core.llm.backbones import load_backbone, load_tokenizer
     from skyloom.core.llm.config import BackboneConfig
 
@@ -110,6 +113,11 @@ def _load(folder: Path) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     backbone = BackboneConfig(model=str(folder))
     tokenizer = load_tokenizer(backbone)
     return load_backbone(backbone, tokenizer, "none"), tokenizer
+
+
+def _stamp(folder: Path) -> Stamp:
+    stats = ((path.name, path.stat()) for path in sorted(folder.rglob("*")) if path.is_file())
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
 def _folder(config: EmbedConfig) -> Path:
