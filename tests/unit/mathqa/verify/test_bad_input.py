@@ -134,7 +134,10 @@ def test_a_pair_that_outgrows_its_memory_is_named_and_counted(tmp_path: Path) ->
     (tmp_path / "in.jsonl").write_text(json.dumps({"gold": bomb, "prediction": "y"}) + "\n")
     counts = grade_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
     assert counts.rows == sum(counts.by.values()) == 1
-    assert set(counts.by) <= {"memory", "timeout"}  # the two seconds of a file's grader may pass first on a busy machine
+    assert set(counts.by) <= {
+        "memory",
+        "timeout",
+    }  # the two seconds of a file's grader may pass first on a busy machine
 
 
 def test_an_interrupted_pair_leaves_no_answer_for_the_next() -> None:
