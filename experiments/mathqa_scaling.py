@@ -67,7 +67,7 @@ class Size(NamedTuple):
     """How much is made, trained and measured."""
 
     sizes: tuple[int, ...]
-    """Of part sizes; the last one is also the number of jobs that its pool is made by, less what is dropped."""
+    """Of part sizes; its pool is made by twice as many jobs as the last one."""
     jobs: int
     """Rows asked for by each condition of the other parts."""
     items: int
@@ -236,7 +236,7 @@ def planted(bench: Bench) -> list[dict[str, Any]]:  # Any: JSON
 def sizes(bench: Bench) -> list[dict[str, Any]]:  # Any: JSON
     """Five doublings, and what the fitter says of them."""
     largest = bench.size.sizes[-1]
-    folder = made(bench, "sizes", PLAIN, largest * 3 // 2, largest * 3 // 4)
+    folder = made(bench, "sizes", PLAIN, largest * 2, largest)
     done = trained(bench, "sizes", "pool", kept(bench, [folder], CHECKED, "sizes"), bench.size.sizes)
     told = [
         analyse(each, (0.8, 0.9) if each.measure == "accuracy" else ()) for each in curves("tiny on the world", done)
