@@ -183,7 +183,7 @@ def score(out: Path, name: str, rows: pl.DataFrame, size: Size, seed: int) -> li
     config = replace(recipe.train, epochs=size.epochs)
     folder = out / "models" / f"{name}-{seed}"
     train(examples_of(clean), config, seed, folder)
-    model, tokenizer = evaluate.load(replace(config.backbone, model=str(folder / "model")), seed)
+    model, tokenizer = evaluate.load_trained(config, folder / "model", seed)
     outputs = evaluate.write_answers(model, tokenizer, items_of(size), recipe.evaluate.generate, seed)
     right = [grade(item.answer, each.text).equal for item, each in zip(items_of(size), outputs, strict=True)]
     store.write_json(file, {"rows": len(clean), "right": right})

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from skyloom.core import registry, store
 from skyloom.core.errors import BadInput
@@ -29,7 +29,7 @@ from skyloom.mathqa.benchmark import EvalConfig, Graded, Item, accuracy, items_o
 from skyloom.mathqa.browse import write_page
 from skyloom.mathqa.graders import ours
 from skyloom.mathqa.panel import GraderConfig
-from skyloom.mathqa.settings import EvaluateConfig
+from skyloom.mathqa.settings import EvaluateConfig, TrainConfig
 from skyloom.mathqa.verify.grading import Verdict, grade
 from skyloom.mathqa.world.grammar import solve
 from skyloom.mathqa.world.problems import problems
@@ -50,15 +50,35 @@ class Report(NamedTuple):
     plots: tuple[Plot, ...]
 
 
-def load(config: BackboneConfig, seed: int) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
-    """A model and its tokenizer; `tiny` has random weights and a tokenizer of the world's train problems."""
+def load(
+    config: BackboneConfig, seed: int, device: Literal["auto", "cpu", "cuda"] = "auto"
+) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+    """A model and its tokenizer; `tiny` has random weights and a tokenizer of the world's train problems.
+
+    `auto` takes a GPU where torch sees one. Raises BadInput where the model cannot be read, or there is no GPU and one is asked for.
+    """
+    import torch
+
     from skyloom.core.llm.backbones import load_backbone, load_tokenizer
+
+    seen: bool = torch.cuda.is_available()
+    if device == "cuda" and not seen:
+        raise BadInput("evaluate: device=cuda, and torch sees no GPU; set device=cpu")
 
     corpus: list[str] | None = None
     if config.model == TINY:
         corpus = [f"{posed.text}\n{solve(posed).text}" for posed in problems("train", seed, WORLD_TEXTS)]
     tokenizer = load_tokenizer(config, corpus)
-    return load_backbone(config, tokenizer, seed=seed), tokenizer
+    where = torch.device("cuda" if seen and device != "cpu" else "cpu")
+    model = load_backbone(config, tokenizer, seed=seed)
+    return model.to(where), tokenizer  # pyright: ignore[reportArgumentType] - the stub of `to` is a decorator's
+
+
+def load_trained(train: TrainConfig, model: Path, seed: int) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+    """A model that was trained so, where and in what type it was trained."""
+    half: bool = train.optim.dtype == "bfloat16"
+    backbone = replace(train.backbone, model=str(model), dtype="bfloat16" if half else train.backbone.dtype)
+    return load(backbone, seed, train.optim.device)
 
 
 def write_answers(

@@ -20,7 +20,6 @@ from skyloom.core.ledger.annotate import AnnotatorConfig, inputs_of
 from skyloom.core.ledger.curate import curate, read_decisions, read_kept
 from skyloom.core.ledger.query import retractions
 from skyloom.core.ledger.rows import collect, read_sources, source_inputs
-from skyloom.core.llm.config import BackboneConfig
 from skyloom.core.llm.simulated import SimulatedTeacher
 from skyloom.core.llm.teacher import TeacherConfig
 from skyloom.core.metrics import Evaluation, Table, read_evaluation, write_evaluation
@@ -268,8 +267,7 @@ def _evaluate(config: MathConfig, folders: summary.Folders, out: Path, log: Path
     if asked.server is not None:
         answerer = answering.Server(teacher=asked.server, generate=asked.generate, log=log)
     else:
-        backbone: BackboneConfig = replace(config.train.backbone, model=str(folders.model / "model"))
-        model, tokenizer = evaluate.load(backbone, config.seed)  # torch: only where a model is asked
+        model, tokenizer = evaluate.load_trained(config.train, folders.model / "model", config.seed)  # torch
         answerer = answering.Local(model=model, tokenizer=tokenizer, generate=asked.generate, seed=config.seed)
     report = evaluate.evaluate(asked, answerer, out, config.seed)
     items: list[Item] = [item for each in asked.benchmarks for item in items_of(each)]

@@ -151,13 +151,14 @@ def evaluate_step(config: RewardConfig, run: Run, curated: Path, trained: Path) 
 
 
 def scoring_of(config: TrainConfig) -> ScoreConfig:
-    """How a model that was trained so is asked: the same lengths, policy, attention and device."""
+    """How a model that was trained so is asked: the same lengths, policy, attention, device, and type of the forward pass."""
     backbone = config.backbone
+    half = "bfloat16" in (backbone.dtype, config.optim.dtype) or backbone.attention == "flash_attention_2"
     return ScoreConfig(
         max_length=backbone.max_length,
         over_long="drop" if config.over_long == "error" else config.over_long,
         budget=config.budget,
-        dtype="bfloat16" if backbone.dtype == "bfloat16" or backbone.attention == "flash_attention_2" else "float32",
+        dtype="bfloat16" if half else "float32",
         attention=backbone.attention,
         device=config.optim.device,
     )

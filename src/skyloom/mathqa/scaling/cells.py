@@ -199,7 +199,7 @@ def _work(grid: Grid, cell: Cell, config: TrainConfig, items: Sequence[Item], fi
     folder = file.with_name(f".{file.stem}")
     rows: list[dict[str, Any]] = rows_of(grid.pool, cell).to_dicts()  # Any: column values
     train(examples_of(rows), config, cell.seed, folder)
-    model, tokenizer = evaluate.load(replace(config.backbone, model=str(folder / "model")), cell.seed)
+    model, tokenizer = evaluate.load_trained(config, folder / "model", cell.seed)
     outputs = evaluate.write_answers(model, tokenizer, items, grid.setting.generate, cell.seed)
     verdict = registry.module_of(grid.setting.grader).verdict
     right = [verdict(i.answer, each.text, grid.setting.grader).equal for i, each in zip(items, outputs, strict=True)]

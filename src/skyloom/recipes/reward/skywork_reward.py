@@ -40,9 +40,8 @@ def config() -> RewardConfig:
         collect=(skywork_80k.Config(path=PAIRS),),
         curate=_chain(),
         train=TrainConfig(
-            backbone=BackboneConfig(
-                model="meta-llama/Llama-3.1-8B-Instruct", max_length=4096, dtype="bfloat16", attention="sdpa"
-            ),
+            # Weights of bfloat16 would lose updates of 2e-6 to rounding: float32, and the forward pass in bfloat16.
+            backbone=BackboneConfig(model="meta-llama/Llama-3.1-8B-Instruct", max_length=4096, attention="sdpa"),
             optim=TrainerConfig(
                 lr=2e-6, weight_decay=1e-3, warmup_ratio=0.03, final_lr_ratio=0.0, dtype="bfloat16", device="auto"
             ),
