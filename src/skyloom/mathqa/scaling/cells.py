@@ -154,14 +154,15 @@ def run_grid(grid: Grid, cells: Sequence[Cell], tell: Callable[[str], None]) -> 
     wanted = [(cell, rows_of(grid.pool, cell).height) for cell in cells]
     largest = max((rows for _, rows in wanted), default=0)
     files = [_file(grid, cell, rows, largest) for cell, rows in wanted]
-    todo = sum(rows for (_, rows), file in zip(wanted, files, strict=True) if not file.is_file())
+    seen = [rows * trained_with(grid.setting, rows, largest).epochs for _, rows in wanted]
+    todo = sum(work for work, file in zip(seen, files, strict=True) if not file.is_file())
     found: list[Done] = []
     spent, worked = 0.0, 0
     for number, ((cell, rows), file) in enumerate(zip(wanted, files, strict=True), 1):
         if not file.is_file():
             _work(grid, cell, trained_with(grid.setting, rows, largest), items, file)
             found.append(read_cell(file))
-            spent, worked = spent + found[-1].seconds, worked + rows
+            spent, worked = spent + found[-1].seconds, worked + seen[number - 1]
             left = f"; about {_minutes(spent * (todo - worked) / worked)} left" if todo > worked else ""
             share = sum(found[-1].right) / len(found[-1].right)
             what = f"{cell.arm}, {rows:,} rows, seed {cell.seed}"
