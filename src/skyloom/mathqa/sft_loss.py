@@ -36,8 +36,8 @@ ALIKE: dict[torch.dtype, float] = {torch.bfloat16: 5e-2}
 """Difference, relative to the largest loss, within which two layouts count as the same: some ten roundings; 1e-4 for wider types."""
 
 CALL: int = 80_000
-"""What a row's own kernel call costs in each layer, in tokens times width squared: 0.1 ms beside 60 GFLOP/s (rounded, two cores). A row
-flat must save more padding than that: at width 64 twenty tokens, at 320 one."""
+"""What a row's own kernel call costs in each layer, in tokens times width squared: an estimate from 0.1 ms a call beside 60 GFLOP/s, not
+measured apart. A row flat must save more padding than that: at width 64 twenty tokens, at 320 one."""
 
 
 def batch_loss(model: PreTrainedModel, pad_id: int, rows: Sequence[Encoded], layout: Layout = "padded") -> LossOut:

@@ -254,7 +254,7 @@ def smoke() -> MathConfig:
             backbone=BackboneConfig(hidden=64, layers=2, heads=4, vocab=768, max_length=256),
             init_scale=2.5,
             optim=TrainerConfig(
-                lr=5e-3,
+                lr=3e-3,  # three seeds each: 3e-3 gave .52 to .56 of 1,200 fresh problems, 5e-3 with the same warm-up .35 to .54
                 weight_decay=0.0,
                 warmup_ratio=0.05,
                 final_lr_ratio=0.02,
