@@ -17,7 +17,7 @@ Shapes    N items, S seeds
 import argparse
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -174,21 +174,27 @@ def kept_of(folder: Path, filtered: bool, cache: Path) -> pl.DataFrame:
 
 def score(out: Path, name: str, rows: pl.DataFrame, size: Size, seed: int) -> list[bool]:
     """Right or wrong on every item after training on these rows; kept on disk."""
-    file = out / "scores" / f"{name}-{seed}-{size.epochs}.json"
-    if file.is_file():
-        return json.loads(file.read_text())["right"]
-    held = {normal(item.question) for item in items_of(size)}
-    clean = [row for row in rows.to_dicts() if normal(row["question"]) not in held]
-    recipe = skywork_math.smoke()
-    config = replace(recipe.train, epochs=size.epochs)
-    folder = out / "models" / f"{name}-{seed}"
-    train(examples_of(clean), config, seed, folder)
-    model, tokenizer = evaluate.load_trained(config, folder / "model", seed)
-    outputs = evaluate.write_answers(model, tokenizer, items_of(size), recipe.evaluate.generate, seed)
-    right = [grade(item.answer, each.text).equal for item, each in zip(items_of(size), outputs, strict=True)]
-    store.write_json(file, {"rows": len(clean), "right": right})
-    store.remove_tree(folder)
-    return score(out, name, rows, size, seed)
+    return learnt(out, f"{name}-{seed}-{size.epochs}", rows.to_dicts(), items_of(size), size.epochs, seed)
+
+
+def learnt(
+    out: Path, name: str, rows: list[dict[str, Any]], items: Sequence[Item], epochs: int, seed: int
+) -> list[bool]:  # Any: column values
+    """As `score`, for any items; rows that ask one of them are left out. `name` tells the training from the others in `out`."""
+    file = out / "scores" / f"{name}.json"
+    if not file.is_file():
+        held = {normal(item.question) for item in items}
+        clean = [row for row in rows if normal(row["question"]) not in held]
+        recipe = skywork_math.smoke()
+        config = replace(recipe.train, epochs=epochs)
+        folder = out / "models" / name
+        train(examples_of(clean), config, seed, folder)
+        model, tokenizer = evaluate.load_trained(config, folder / "model", seed)
+        outputs = evaluate.write_answers(model, tokenizer, items, recipe.evaluate.generate, seed)
+        right = [grade(item.answer, each.text).equal for item, each in zip(items, outputs, strict=True)]
+        store.write_json(file, {"rows": len(clean), "right": right})
+        store.remove_tree(folder)
+    return json.loads(file.read_text())["right"]
 
 
 def test_of(size: Size) -> world_test.Config:

@@ -17,16 +17,14 @@ Shapes    N items, S seeds
 """
 
 import argparse
-import json
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from mathqa_synthesis import interval
+from mathqa_synthesis import interval, learnt
 
 from skyloom.core import store
 from skyloom.core.ledger.annotate import stored_owners
@@ -36,8 +34,6 @@ from skyloom.core.llm.simulated import Faults, SimulatedTeacher
 from skyloom.core.llm.teacher import TeacherConfig
 from skyloom.core.rng import stream
 from skyloom.core.stats import ece, ece_floor
-from skyloom.core.text.normal import normal
-from skyloom.mathqa import evaluate
 from skyloom.mathqa.annotate import backward, correct, substitution, verify
 from skyloom.mathqa.augment import answer_augment, evol, fobar, rephrase, self_verification, xwin
 from skyloom.mathqa.benchmark import Item
@@ -48,10 +44,7 @@ from skyloom.mathqa.records import Problem
 from skyloom.mathqa.settings import PassConfig
 from skyloom.mathqa.sources import world
 from skyloom.mathqa.synthesize import Pass, synthesize
-from skyloom.mathqa.train import examples_of, train
-from skyloom.mathqa.verify.grading import grade
 from skyloom.mathqa.world.responder import Responder
-from skyloom.recipes.mathqa import skywork_math
 
 AUGMENT: tuple[AugmentConfig, ...] = (
     answer_augment.Config(samples=4),
@@ -206,22 +199,8 @@ def kept_by_level(frame: pl.DataFrame, rows: pl.DataFrame) -> dict[str, float]:
 
 def score(out: Path, name: str, rows: pl.DataFrame, size: Size, seed: int) -> list[bool]:
     """Right or wrong on every item after training on these rows; kept on disk."""
-    file = out / "scores" / f"{name}-{seed}.json"
-    if file.is_file():
-        return json.loads(file.read_text())["right"]
-    held = {normal(item.question) for item in items_of(size)}
     columns = rows.select("question", "response", "seed", weight=pl.lit(1.0))
-    clean = [row for row in columns.to_dicts() if normal(row["question"]) not in held]
-    recipe = skywork_math.smoke()
-    config = replace(recipe.train, epochs=size.epochs)
-    folder = out / "models" / f"{name}-{seed}"
-    train(examples_of(clean), config, seed, folder)
-    model, tokenizer = evaluate.load_trained(config, folder / "model", seed)
-    outputs = evaluate.write_answers(model, tokenizer, items_of(size), recipe.evaluate.generate, seed)
-    right = [grade(item.answer, each.text).equal for item, each in zip(items_of(size), outputs, strict=True)]
-    store.write_json(file, {"rows": len(clean), "right": right})
-    store.remove_tree(folder)
-    return score(out, name, rows, size, seed)
+    return learnt(out, f"{name}-{seed}", columns.to_dicts(), items_of(size), size.epochs, seed)
 
 
 def test_of(size: Size) -> world_test.Config:
